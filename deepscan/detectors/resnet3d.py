@@ -1,0 +1,20 @@
+"""3D ResNet: what it looks at. The network is in ``training/nets/resnet3d.py``."""
+
+from __future__ import annotations
+
+from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+
+SPEC = DetectorSpec(
+    name="resnet3d",
+    title="3D ResNet",
+    paper="Ghosh, DeepFake Detection for Synthetic Videos by Exploiting Spatio-Temporal Information",
+    frames=16,
+    sampling=Sampling.CONSECUTIVE,
+    crop=CropRule.LONG_SIDE,
+    scale=1.3,
+    hold_first=True,
+    size_px=112,
+    mean=(0.4345, 0.4051, 0.3775),
+    std=(0.2768, 0.2713, 0.2737),
+    evidence=("activation",),
+)

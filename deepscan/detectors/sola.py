@@ -1,0 +1,20 @@
+"""SOLA: what it looks at. The network is in ``training/nets/sola.py``."""
+
+from __future__ import annotations
+
+from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+
+SPEC = DetectorSpec(
+    name="sola",
+    title="SOLA",
+    paper="Fei et al., Learning Second Order Local Anomaly for General Face Forgery Detection",
+    frames=1,
+    sampling=Sampling.SINGLE,
+    crop=CropRule.LONG_SIDE,
+    scale=2.6,
+    hold_first=False,
+    size_px=256,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    evidence=("second_order",),
+)
