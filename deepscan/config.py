@@ -1,0 +1,260 @@
+"""Settings of a scan, and where they come from.
+
+Precedence: command-line flags > ``DEEPSCAN_*`` environment > configuration file > defaults.
+
+The configuration file is the nearest one, from the current directory upwards: ``deepscan.toml`` (keys
+at the top level), or ``pyproject.toml`` with a ``[tool.deepscan]`` table; ``deepscan.toml`` wins in the
+same directory. Only one file is read. Paths in it are relative to it. Keys may be spelt ``max-faces`` or
+``max_faces``; the environment's names are ``DEEPSCAN_MAX_FACES`` and so on, lists separated by commas.
+
+An unknown key is an error. An unknown ``DEEPSCAN_*`` variable is one only when it looks like a misspelt
+setting, because variables of that prefix may belong to somebody else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from deepscan.detectors import SPECS
+from deepscan.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Device = Literal["auto", "cpu", "cuda"]
+FailOn = Literal["fake", "uncertain"]
+
+DEVICES = ("auto", "cpu", "cuda")
+FAIL_ON = ("fake", "uncertain")
+ENV_PREFIX = "DEEPSCAN_"
+
+
+@dataclass(frozen=True)
+class ScanConfig:
+    """Settings of a scan; raises UsageError when a value makes no sense.
+
+    Attributes:
+        detectors: which detectors take part, in report order.
+        device: where the networks run; ``auto`` is CUDA when it works, else the CPU.
+        threshold: probability from which a track is fake, in [0, 1]; None: the calibrated one.
+        max_faces: faces followed at the same time, the largest first.
+        min_face_px: narrower faces are skipped, and listed as such.
+        face_model: an InsightFace detector to use instead of the shipped one.
+        jobs: worker processes.
+        thorough: look at every frame instead of a sample.
+        fail_on: which verdict makes the exit code 1.
+        weights: weights folder to use instead of the shipped one.
+        threads: threads per worker; None: the cores this process may use, shared among the workers.
+    """
+
+    detectors: tuple[str, ...] = tuple(SPECS)
+    device: Device = "auto"
+    threshold: float | None = None
+    max_faces: int = 8
+    min_face_px: int = 48
+    face_model: Path | None = None
+    jobs: int = 1
+    thorough: bool = False
+    fail_on: FailOn = "fake"
+    weights: Path | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in SETTINGS:
+            value = getattr(self, name)
+            if value is not None or name not in OPTIONAL:
+                object.__setattr__(self, name, _parse(name, value, "ScanConfig"))
+
+
+class _Bad(ValueError):
+    """A value that a setting cannot take; carries what it can take and a nearby right one."""
+
+    def __init__(self, expected: str, meant: str | None = None) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.meant = meant
+
+
+def _choice(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        text = str(value).strip().lower()
+        if text not in allowed:
+            raise _Bad(f"one of {', '.join(allowed)}", _near(text, allowed))
+        return text
+
+    return parse
+
+
+def _whole(value: Any) -> int:
+    expected = "a whole number, 1 or more"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise _Bad(expected)
+    try:
+        number = int(value)
+    except ValueError:
+        raise _Bad(expected) from None
+    if number < 1:
+        raise _Bad(expected)
+    return number
+
+
+def _fraction(value: Any) -> float:
+    expected = "a number from 0 to 1"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise _Bad(expected)
+    try:
+        number = float(value)
+    except ValueError:
+        raise _Bad(expected) from None
+    if not math.isfinite(number) or not 0 <= number <= 1:
+        raise _Bad(expected)
+    return number
+
+
+def _flag(value: Any) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise _Bad("true or false")
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise _Bad("a path")
+    return Path(value).expanduser()
+
+
+def _detectors(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Iterable):
+        raise _Bad("a list of detectors")
+    names = [str(name).strip() for item in value for name in str(item).split(",")]
+    names = [name.replace("-", "_").lower() for name in names if name]
+    if not names:
+        raise _Bad(f"at least one of {', '.join(SPECS)}")
+    for name in names:
+        if name not in SPECS:
+            raise _Bad(f"among {', '.join(SPECS)}", _near(name, SPECS))
+    return tuple(name for name in SPECS if name in names)
+
+
+SETTINGS: Mapping[str, Callable[[Any], Any]] = {
+    "detectors": _detectors,
+    "device": _choice(*DEVICES),
+    "threshold": _fraction,
+    "max_faces": _whole,
+    "min_face_px": _whole,
+    "face_model": _path,
+    "jobs": _whole,
+    "thorough": _flag,
+    "fail_on": _choice(*FAIL_ON),
+    "weights": _path,
+    "threads": _whole,
+}
+OPTIONAL = frozenset(field.name for field in fields(ScanConfig) if field.default is None)
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> ScanConfig:
+    """Settings from every source, by precedence.
+
+    Args:
+        flags: by field name; None values are flags that were not given.
+        env: defaults to the process's environment.
+        directory: where the search for a configuration file starts; defaults to the current one.
+
+    Raises:
+        UsageError: an unknown key, a bad value or an unreadable configuration file.
+    """
+    settings = from_file(directory or Path.cwd())
+    settings.update(from_env(os.environ if env is None else env))
+    for name, value in (flags or {}).items():
+        if value is not None:
+            settings[_known(name, "command line")] = _parse(name, value, "command line")
+    return ScanConfig(**settings)
+
+
+def from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    """Settings from ``DEEPSCAN_*`` variables; empty variables count as unset."""
+    settings = {}
+    for variable, value in sorted(env.items()):
+        if not variable.startswith(ENV_PREFIX) or not value:
+            continue
+        name = variable[len(ENV_PREFIX) :].lower()
+        if name in SETTINGS:
+            settings[name] = _parse(name, value, variable)
+        elif near := _near(name, SETTINGS):
+            raise UsageError(f"environment: there is no {variable}; did you mean {ENV_PREFIX}{near.upper()}?")
+    return settings
+
+
+def from_file(directory: Path) -> dict[str, Any]:
+    """Settings from the nearest configuration file, from ``directory`` upwards; empty when there is none."""
+    for folder in (directory.resolve(), *directory.resolve().parents):
+        for filename in ("deepscan.toml", "pyproject.toml"):
+            path = folder / filename
+            table = _table(path) if path.is_file() else None
+            if table is not None:
+                return _from_table(table, path)
+    return {}
+
+
+def _table(path: Path) -> Mapping[str, Any] | None:
+    """The deepscan settings of one file; None when a pyproject.toml has none."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: this configuration file cannot be read ({error}).") from error
+    if path.name == "deepscan.toml":
+        return document
+    tool = document.get("tool")
+    table = tool.get("deepscan") if isinstance(tool, Mapping) else None
+    if table is not None and not isinstance(table, Mapping):
+        raise UsageError(f"{path}: tool.deepscan must be a table.")
+    return table
+
+
+def _from_table(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    settings = {}
+    for key, value in table.items():
+        name = _known(key.replace("-", "_"), str(path))
+        parsed = _parse(name, value, str(path))
+        settings[name] = path.parent / parsed if isinstance(parsed, Path) else parsed
+    return settings
+
+
+def _known(name: str, source: str) -> str:
+    if name in SETTINGS:
+        return name
+    near = _near(name, SETTINGS)
+    hint = f"did you mean {near}?" if near else f"known settings: {', '.join(SETTINGS)}."
+    raise UsageError(f"{source}: there is no setting {name}; {hint}")
+
+
+def _parse(name: str, value: Any, source: str) -> Any:
+    try:
+        return SETTINGS[name](value)
+    except _Bad as bad:
+        end = f"; did you mean {bad.meant}?" if bad.meant else "."
+        shown = str(value) if isinstance(value, str | Path | int | float) else repr(value)
+        raise UsageError(f"{source}: {name} must be {bad.expected}, not {shown!r}{end}") from None
+
+
+def _near(word: str, words: Iterable[str]) -> str | None:
+    return next(iter(get_close_matches(word, list(words), n=1, cutoff=0.6)), None)
