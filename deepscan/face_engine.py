@@ -1,0 +1,221 @@
+"""One frame -> the faces in it, through InsightFace's own loader.
+
+The detector that ships is RetinaFace-mobilenet0.25 in SCRFD's output form; any SCRFD of a user's
+InsightFace pack (``det_10g.onnx`` and its like) runs the same way. Nothing is ever downloaded: the file
+is looked for before InsightFace hears of it.
+
+Scale: the frame is shrunk so that its long side is 640 px (never enlarged beyond the next multiple of 32).
+A face that fills most of the frame, or a frame without a face, is looked at again at 320 px, where large
+faces fall into the range the anchors were made for; both results are merged by non-maximum suppression.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deepscan.errors import FaceModelError
+
+LONG_SIDE_PX = 640
+LARGE_FACE_SIDE_PX = 320
+LARGE_FACE_SHARE = 0.6
+CONFIDENCE = 0.6
+NMS_IOU = 0.4
+CELL_PX = 32
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one frame.
+
+    Attributes:
+        box: ``(4,)`` float32, frame pixels, xyxy; may reach beyond the frame.
+        points: ``(5, 2)`` float32, frame pixels: eyes, nose, mouth corners (image left first).
+        confidence: the detector's, in [0, 1].
+    """
+
+    box: NDArray[np.float32]
+    points: NDArray[np.float32]
+    confidence: float
+
+    @property
+    def size_px(self) -> float:
+        """The short side of the box, pixels: what the minimum face size is measured on."""
+        return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+
+
+class FaceEngine:
+    """A face detector.
+
+    Args:
+        model: an ``.onnx`` detector, or a directory (an InsightFace pack) that holds one.
+        providers: ONNX Runtime providers, best first.
+        threads: intra-op threads.
+
+    Raises:
+        FaceModelError: there is no such file, or it is not a face detector with five points.
+    """
+
+    def __init__(self, model: Path, *, providers: Sequence[str], threads: int) -> None:
+        self.model = find_detector(model)
+        self._scrfd = _load(self.model, list(providers), threads)
+        static = getattr(self._scrfd, "static_input_size", None)
+        self._static: tuple[int, int] | None = None if static is None else (int(static[0]), int(static[1]))
+
+    def detect(self, rgb: NDArray[np.uint8], *, confidence: float = CONFIDENCE) -> list[Face]:
+        """Every face in one upright frame, most confident first.
+
+        Args:
+            rgb: ``(H, W, 3)`` uint8.
+            confidence: faces below it are left out.
+        """
+        faces = self._look(rgb, LONG_SIDE_PX, confidence)
+        h, w = rgb.shape[:2]
+        if self._static is None and max(h, w) > LARGE_FACE_SIDE_PX and _needs_closer_fit(faces, h, w):
+            faces = suppress([*faces, *self._look(rgb, LARGE_FACE_SIDE_PX, confidence)])
+        return faces
+
+    def _look(self, rgb: NDArray[np.uint8], long_side_px: int, confidence: float) -> list[Face]:
+        """Detect at one scale."""
+        h, w = rgb.shape[:2]
+        if self._static is None:
+            zoom = min(1.0, long_side_px / max(h, w))
+            small_w, small_h = max(1, round(w * zoom)), max(1, round(h * zoom))
+            canvas_w, canvas_h = (math.ceil(side / CELL_PX) * CELL_PX for side in (small_w, small_h))
+        else:
+            canvas_w, canvas_h = self._static
+            zoom = min(canvas_w / w, canvas_h / h)
+            small_w, small_h = max(1, round(w * zoom)), max(1, round(h * zoom))
+        canvas = np.zeros((canvas_h, canvas_w, 3), np.uint8)
+        way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        small = (
+            rgb if (small_w, small_h) == (w, h) else cv2.resize(rgb, (small_w, small_h), interpolation=way)
+        )
+        canvas[:small_h, :small_w] = small[..., ::-1]
+        # Suppression is quadratic in what passes, so InsightFace must drop the faint ones itself.
+        self._scrfd.det_thresh = confidence
+        boxes, points = self._scrfd.detect(canvas, input_size=(canvas_w, canvas_h))
+        back = np.array([w / small_w, h / small_h], np.float32)
+        return [
+            Face(
+                box=(box[:4].reshape(2, 2) * back).reshape(4).astype(np.float32),
+                points=(five * back).astype(np.float32),
+                confidence=float(box[4]),
+            )
+            for box, five in zip(boxes, points, strict=True)
+            if box[2] > box[0] and box[3] > box[1]
+        ]
+
+
+def _needs_closer_fit(faces: Sequence[Face], height: int, width: int) -> bool:
+    """Nothing was found, or a face fills so much of the frame that it may be ill-fitted."""
+    if not faces:
+        return True
+    sides = np.array([face.box[2:] - face.box[:2] for face in faces])
+    return bool((sides / np.array([width, height])).max() > LARGE_FACE_SHARE)
+
+
+def iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of every pair: ``(N, 4)`` and ``(M, 4)`` xyxy -> ``(N, M)`` in [0, 1]."""
+    near = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    far = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = np.clip(far - near, 0, None).prod(-1)
+    area, other_area = ((b[:, 2:] - b[:, :2]).prod(-1) for b in (boxes, others))
+    overlap: NDArray[np.float32] = common / np.maximum(area[:, None] + other_area[None] - common, 1e-9)
+    return overlap
+
+
+def suppress(faces: Sequence[Face]) -> list[Face]:
+    """Non-maximum suppression over both scales: of faces that overlap, the most confident stays."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda f: -f.confidence):
+        if not kept or iou(face.box[None], np.stack([k.box for k in kept])).max() <= NMS_IOU:
+            kept.append(face)
+    return kept
+
+
+def find_detector(model: Path) -> Path:
+    """The detection model that ``model`` names: itself, or the one in an InsightFace pack.
+
+    A pack holds recognition and landmark models as well; its detectors are called ``det_*`` or
+    ``scrfd*`` (``retinaface*`` for ours), and the largest wins, as the packs hold one each.
+
+    Raises:
+        FaceModelError: there is none.
+    """
+    if model.is_dir():
+        found = [
+            path
+            for path in sorted(model.glob("*.onnx"))
+            if path.name.lower().startswith(("det_", "scrfd", "retinaface"))
+        ]
+        if not found:
+            raise FaceModelError(
+                f"face model {model}: no detection model (det_*.onnx, scrfd*.onnx) in this directory."
+            )
+        return max(found, key=lambda path: path.stat().st_size)
+    if not model.is_file():
+        raise FaceModelError(f"face model {model}: no such file or directory; nothing is downloaded.")
+    if model.suffix != ".onnx":
+        raise FaceModelError(f"face model {model}: not an .onnx file.")
+    return model
+
+
+def _load(path: Path, providers: list[str], threads: int) -> Any:
+    """InsightFace's SCRFD around the file; its import is slow, so it waits until a face is looked for."""
+    with _hushed():
+        import onnxruntime
+        from insightface.model_zoo import get_model
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            # Exact-shape sessions would cost one session per frame size of a folder.
+            model = get_model(
+                os.path.abspath(path),
+                providers=providers,
+                sess_options=options,
+                static_shape_sessions=False,
+            )
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise FaceModelError(f"face model {path}: cannot be loaded: {reason[0]}") from error
+    if getattr(model, "taskname", None) != "detection":
+        raise FaceModelError(f"face model {path}: not a face detector (SCRFD or RetinaFace is needed).")
+    if not getattr(model, "use_kps", False):
+        raise FaceModelError(
+            f"face model {path}: it finds boxes only; a detector with five points is needed."
+        )
+    model.nms_thresh = NMS_IOU
+    return model
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what InsightFace prints and warns of away from a report on stdout."""
+    logger = logging.getLogger("insightface")
+    level = logger.level
+    with (
+        warnings.catch_warnings(),
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
