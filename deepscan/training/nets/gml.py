@@ -23,6 +23,7 @@ Clips may have any number of frames T >= 1; with T = 1 there is no motion and MC
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,14 @@ MIDDLE = 728
 
 
 class GmlOutput(NamedTuple):
-    """logits, anomaly_logits: (B, 2), real then forged. clues: F* (B, T, 728, h, w). motion: F^MM (B, T, 45, h, w)."""
+    """What both branches say.
+
+    Attributes:
+        logits: (B, 2) of the trunk, real then forged.
+        anomaly_logits: (B, 2) of AD, real then forged.
+        clues: F*, (B, T, 728, h, w).
+        motion: F^MM, (B, T, 45, h, w).
+    """
 
     logits: Tensor
     anomaly_logits: Tensor
@@ -79,8 +87,8 @@ def temporal_conv(x: Tensor, kernel: Tensor, frames: int) -> Tensor:
 
 def temporal_difference(x: Tensor, modelled: Tensor, frames: int) -> Tensor:
     """``x[t] - modelled[t-1]``, zero at t = 0. Both (B * T, C, H, W)."""
-    clip = x.unflatten(0, (-1, frames))
-    before = modelled.unflatten(0, (-1, frames))
+    clip = torch.unflatten(x, 0, (-1, frames))
+    before = torch.unflatten(modelled, 0, (-1, frames))
     difference = clip[:, 1:] - before[:, :-1]
     return torch.cat([torch.zeros_like(clip[:, :1]), difference], dim=1).flatten(0, 1)
 
@@ -144,13 +152,14 @@ class Block(nn.Module):
         super().__init__()
         self.units = nn.ModuleList(
             SeparableConv(a, b, relu=relu_first or i > 0)
-            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
         self.pool = nn.MaxPool2d(3, 2, 1) if stride == 2 else nn.Identity()
         self.skip: nn.Sequential | None = None
         if stride != 1:
             self.skip = nn.Sequential(
-                nn.Conv2d(widths[0], widths[-1], 1, stride, bias=False), nn.BatchNorm2d(widths[-1], eps=BN_EPS)
+                nn.Conv2d(widths[0], widths[-1], 1, stride, bias=False),
+                nn.BatchNorm2d(widths[-1], eps=BN_EPS),
             )
 
     def forward(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
@@ -222,11 +231,13 @@ class Gml(nn.Module):
                 middle, consistency = y, motion
         y = F.relu(self.conv3(y, frames)[0])
         y = F.relu(self.conv4(y, frames)[0])
-        logits = self.fc(y.mean((2, 3)).unflatten(0, (-1, frames)).mean(1))
         clues = self.anomaly(middle)
-        anomaly_logits = self.anomaly_fc(clues.mean((2, 3)).unflatten(0, (-1, frames)).mean(1))
+        per_clip = (-1, frames)
         return GmlOutput(
-            logits, anomaly_logits, clues.unflatten(0, (-1, frames)), consistency.unflatten(0, (-1, frames))
+            logits=self.fc(torch.unflatten(y.mean((2, 3)), 0, per_clip).mean(1)),
+            anomaly_logits=self.anomaly_fc(torch.unflatten(clues.mean((2, 3)), 0, per_clip).mean(1)),
+            clues=torch.unflatten(clues, 0, per_clip),
+            motion=torch.unflatten(consistency, 0, per_clip),
         )
 
     def probability(self, output: GmlOutput) -> Tensor:
@@ -261,7 +272,7 @@ class Gml(nn.Module):
         """Starts the trunk from ImageNet weights; AD, MCM and the classifiers keep their own start.
 
         Args:
-            path: safetensors with the keys of the PyTorch Xception (``conv1``, ``bn1``, ``block1.rep.0`` ...).
+            path: safetensors with the keys of the PyTorch Xception (``conv1``, ``block1.rep.0`` ...).
 
         Raises:
             KeyError: the file lacks a tensor.
@@ -277,8 +288,7 @@ class Gml(nn.Module):
         places: list[tuple[str, nn.Module]] = []
         for name in ("conv1", "bn1", "conv2", "bn2"):
             places.append((name, self.get_submodule(name)))
-        for name, unit in (("conv3", self.conv3), ("conv4", self.conv4)):
-            places += _unit_places(name, name.replace("conv", "bn"), unit)
+        places += _unit_places("conv3", "bn3", self.conv3) + _unit_places("conv4", "bn4", self.conv4)
         for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, Block)
             offset = 0 if number == 1 else 1  # block 1 has no ReLU in front

@@ -83,7 +83,7 @@ class ResNetTrunk(nn.Module):
         return x
 
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
-        """Loads a torchvision checkpoint by name; keys of stages that are not built and of ``fc`` are left out.
+        """Loads a torchvision checkpoint by name; its ``fc`` and stages that are not built are left out.
 
         Raises:
             KeyError: the checkpoint lacks a tensor that this trunk has.
@@ -96,5 +96,6 @@ class ResNetTrunk(nn.Module):
                     continue
                 raise KeyError(f"the checkpoint has no tensor {name}")
             if state[name].shape != tensor.shape:
-                raise ValueError(f"{name}: {tuple(state[name].shape)} in the checkpoint, {tuple(tensor.shape)} here")
+                shapes = f"{tuple(state[name].shape)} in the checkpoint, {tuple(tensor.shape)} here"
+                raise ValueError(f"{name}: {shapes}")
             tensor.copy_(state[name])
