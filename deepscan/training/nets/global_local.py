@@ -67,8 +67,9 @@ def cut_patches(x: Tensor) -> Tensor:
     """
     rows = torch.cat([x[:, :, a : a + PATCH] for a in STARTS], dim=2)
     cells = torch.cat([rows[:, :, :, a : a + PATCH] for a in STARTS], dim=3)
-    grid = cells.reshape(-1, x.shape[1], len(STARTS), PATCH, len(STARTS), PATCH)
-    return grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, len(STARTS) ** 2, x.shape[1], PATCH, PATCH)
+    channels = int(x.shape[1])
+    grid = cells.reshape(-1, channels, len(STARTS), PATCH, len(STARTS), PATCH)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, len(STARTS) ** 2, channels, PATCH, PATCH)
 
 
 class PatchAttention(nn.Module):
@@ -86,7 +87,7 @@ class PatchAttention(nn.Module):
         weights = scores.float().softmax(1)
         chosen = weights.topk(CHOSEN, dim=1).indices
         pooled = patches.mean((3, 4))
-        best = pooled.gather(1, chosen.unsqueeze(2).expand(-1, -1, pooled.shape[2]))
+        best = pooled.gather(1, chosen.unsqueeze(2).expand(-1, -1, int(pooled.shape[2])))
         weight = weights.gather(1, chosen).to(best.dtype)
         passing = 1 + weight - weight.detach()
         return (best * passing.unsqueeze(2)).mean(1), chosen
@@ -116,7 +117,7 @@ class Sru(nn.Module):
         kept = (1 - forget) * candidate
         state = kept[:, 0]  # c_0 = 0
         states = [state]
-        for t in range(1, x.shape[1]):
+        for t in range(1, int(x.shape[1])):
             state = forget[:, t] * state + kept[:, t]
             states.append(state)
         skip: Tensor = self.highway(x)
@@ -157,10 +158,10 @@ class GlobalLocal(nn.Module):
         Raises:
             ValueError: the trunk's map is not 7x7, so the sixteen patches would not cover it.
         """
-        frames = x.shape[1]
+        frames = int(x.shape[1])
         features = self.trunk(x.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        if tuple(features.shape[2:]) != (MAP, MAP):
-            raise ValueError(f"{SPEC.name} takes {SPEC.size_px} px frames, not {tuple(x.shape[3:])}")
+        if tuple(int(n) for n in features.shape[2:]) != (MAP, MAP):
+            raise ValueError(f"{SPEC.name} takes {SPEC.size_px} px frames, not {tuple(x.shape[3:])} px")
         whole = features.mean((2, 3))
         local, chosen = self.attention(features)
         whole = torch.unflatten(whole, 0, (-1, frames))

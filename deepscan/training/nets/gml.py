@@ -70,14 +70,12 @@ def temporal_conv(x: Tensor, kernel: Tensor, frames: int) -> Tensor:
     Returns:
         (B * T, C, H, W).
     """
-    channels, height, width = x.shape[1:]
+    channels, height, width = (int(n) for n in x.shape[1:])
     if torch.onnx.is_in_onnx_export():
-        taps = [kernel[:, :, i].reshape(1, 1, channels, 1, 1) for i in range(3)]
-        clip = x.reshape(-1, frames, channels, height, width)
-        nothing = torch.zeros_like(clip[:, :1])
-        before = torch.cat([nothing, clip[:, :-1]], dim=1)
-        after = torch.cat([clip[:, 1:], nothing], dim=1)
-        return (clip * taps[1] + before * taps[0] + after * taps[2]).reshape(-1, channels, height, width)
+        taps = [kernel[:, :, i].reshape(1, 1, channels, 1) for i in range(3)]
+        clip = x.reshape(-1, frames, channels, height * width)
+        mixed = clip * taps[1] + delay(clip) * taps[0] + advance(clip) * taps[2]
+        return mixed.reshape(-1, channels, height, width)
     # In channels_last memory (B*T, C, H, W) and (B, C, T, H*W) are the same bytes, so this is one 2-D
     # depthwise convolution without a copy.
     rows = x.permute(0, 2, 3, 1).reshape(-1, frames, height * width, channels).permute(0, 3, 1, 2)
@@ -85,12 +83,21 @@ def temporal_conv(x: Tensor, kernel: Tensor, frames: int) -> Tensor:
     return mixed.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
+def delay(clip: Tensor) -> Tensor:
+    """(B, T, C, N) moved one frame later, zero at t = 0."""
+    return F.pad(clip[:, :-1], (0, 0, 0, 0, 1, 0))
+
+
+def advance(clip: Tensor) -> Tensor:
+    """(B, T, C, N) moved one frame earlier, zero at the last frame."""
+    return F.pad(clip[:, 1:], (0, 0, 0, 0, 0, 1))
+
+
 def temporal_difference(x: Tensor, modelled: Tensor, frames: int) -> Tensor:
     """``x[t] - modelled[t-1]``, zero at t = 0. Both (B * T, C, H, W)."""
-    clip = torch.unflatten(x, 0, (-1, frames))
-    before = torch.unflatten(modelled, 0, (-1, frames))
-    difference = clip[:, 1:] - before[:, :-1]
-    return torch.cat([torch.zeros_like(clip[:, :1]), difference], dim=1).flatten(0, 1)
+    per_clip = (-1, frames, *(int(n) for n in x.shape[1:]))
+    difference = x.reshape(per_clip)[:, 1:] - modelled.reshape(per_clip)[:, :-1]
+    return F.pad(difference, (0, 0, 0, 0, 0, 0, 1, 0)).reshape(-1, *per_clip[2:])
 
 
 class Mcb(nn.Module):
@@ -220,7 +227,7 @@ class Gml(nn.Module):
 
     def forward(self, x: Tensor) -> GmlOutput:
         """(B, T, 3, H, W), T >= 1, in [-1, 1] -> GmlOutput; h = H / 16 for the maps."""
-        frames = x.shape[1]
+        frames = int(x.shape[1])
         y = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         y = F.relu(self.bn1(self.conv1(y)))
         y = F.relu(self.bn2(self.conv2(y)))
