@@ -1,0 +1,61 @@
+"""Path -> probe, sampling plan, frames with timestamps, and how much of the file was really seen.
+
+::
+
+    info = probe(path)                  what the file is; raises UnreadableMedia / UnsupportedMedia
+    wanted = plan(info)                 which moments to look at
+    coverage = Coverage(info.duration_s)
+    for frame in frames(path, info, wanted, coverage):
+        ...                             upright RGB at source resolution, in order of time
+    coverage.complete                   only now: was the whole file within reach?
+
+Files are opened by content, never by name, with a list of allowed containers, the file protocol only
+and a limit on pixels: a text file named ``.mp4`` cannot make FFmpeg open another file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepscan.media.container import is_media
+from deepscan.media.info import EVEN_FRAMES, WINDOW_FRAMES, Coverage, Frame, MediaInfo, SamplingPlan, plan
+from deepscan.media.photo import photo_frames, probe_photo, shows_through_pillow
+from deepscan.media.video import probe_video, video_frames
+
+__all__ = [
+    "EVEN_FRAMES",
+    "WINDOW_FRAMES",
+    "Coverage",
+    "Frame",
+    "MediaInfo",
+    "SamplingPlan",
+    "frames",
+    "is_media",
+    "plan",
+    "probe",
+]
+
+
+def probe(path: Path) -> MediaInfo:
+    """What the file is, from its content; decodes its first frame.
+
+    Raises:
+        UnreadableMedia: the file cannot be opened, or nothing in it can be decoded.
+        UnsupportedMedia: the file opens but holds no picture: sound only, or only cover art.
+    """
+    return probe_photo(path) or probe_video(path)
+
+
+def frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
+    """The frames that ``plan`` asks for, in order of time; fills ``coverage`` on the way.
+
+    A file that breaks off or has damaged frames yields what can be had, and ``coverage`` tells the
+    rest.
+
+    Raises:
+        UnreadableMedia: not a single frame could be decoded, or the file went away since the probe.
+    """
+    if shows_through_pillow(info):
+        return photo_frames(path, info, plan, coverage)
+    return video_frames(path, info, plan, coverage)

@@ -1,0 +1,144 @@
+"""What the media stage hands on: file facts, sampling plan, frames, coverage."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW_FRAMES = 16
+EVEN_FRAMES = 12
+MAX_WINDOWS = 12
+MIN_WINDOWS = 3
+
+# A file may end this much before its declared duration and still count as seen whole: containers
+# round, and the sound often outlasts the picture by a few frames.
+END_TOLERANCE_S = 0.5
+END_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file is.
+
+    Attributes:
+        kind: ``video``, ``animation`` (gif, animated webp or png) or ``image`` (one frame).
+        container: short name of the container, such as ``mp4``, ``matroska``, ``jpeg``.
+        codec: FFmpeg's name of the codec; for photos the same as the container.
+        width: pixels, of the upright picture.
+        height: pixels, of the upright picture.
+        rotation_deg: clockwise turn that the file asks for; frames come with it applied.
+        duration_s: declared, or counted where nothing is declared; None for photos.
+        frame_rate: average, frames a second; None for photos.
+        frames_expected: declared, counted, or duration times rate.
+    """
+
+    kind: Literal["video", "animation", "image"]
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation_deg: int
+    duration_s: float | None
+    frame_rate: float | None
+    frames_expected: int | None
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """Which moments of a file all detectors together look at.
+
+    Attributes:
+        window_starts_s: each asks for ``WINDOW_FRAMES`` consecutive frames, from the first frame at
+            or after this time.
+        even_s: each asks for one frame, the first at or after this time.
+        everything: windows back to back over the whole file, whatever ``window_starts_s`` says.
+    """
+
+    window_starts_s: tuple[float, ...]
+    even_s: tuple[float, ...]
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture.
+
+    Attributes:
+        index: position among the frames handed on, from 0.
+        pts_s: presentation time, seconds from the start of the video stream.
+        rgb: ``(H, W, 3)`` uint8, upright, source resolution. Sizes may differ between frames.
+        window: index of the window it belongs to (windows never overlap), or None.
+        even: it answers to one of the plan's even moments.
+    """
+
+    index: int
+    pts_s: float
+    rgb: NDArray[np.uint8]
+    window: int | None
+    even: bool
+
+
+@dataclass
+class Coverage:
+    """How much of a file was really seen; filled while ``frames`` runs.
+
+    Attributes:
+        duration_s: declared duration, or the real end where the file goes on past it.
+        seconds_covered: end of the last frame decoded, seconds from the start of the stream.
+        frames_decoded: frames that came out of the decoder, whether or not handed on.
+        frames_failed: frames that the decoder refused or marked as corrupt.
+        warnings: plain sentences.
+        errors_reported: error lines of the demuxer and the decoder: damage that they covered up.
+        finished: the reader came to the end of the file.
+    """
+
+    duration_s: float | None = None
+    seconds_covered: float = 0.0
+    frames_decoded: int = 0
+    frames_failed: int = 0
+    warnings: list[str] = field(default_factory=list)
+    errors_reported: int = 0
+    finished: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is damaged, and the file reaches its declared end.
+
+        The end may be short by 0.5 s or 2 % of the duration, whichever is more, but never by more
+        than half: a one-second file cut in two is not complete.
+        """
+        if not self.finished or not self.frames_decoded or self.frames_failed or self.errors_reported:
+            return False
+        if self.duration_s is None:
+            return True
+        allowed = min(max(END_TOLERANCE_S, END_TOLERANCE * self.duration_s), 0.5 * self.duration_s)
+        return self.duration_s - self.seconds_covered <= allowed
+
+
+def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:
+    """Which moments to look at.
+
+    Windows: the square root of the duration in seconds, rounded up, at least 3 and at most 12 (10 s:
+    4, 60 s: 8), and never more than fit into the file back to back; so they tile a short file and
+    are spread over a long one, the first at its start, the last at its end. Even frames: 12 from the
+    first frame to the last.
+
+    Args:
+        info: of the probe.
+        thorough: windows back to back over the whole file.
+    """
+    if info.kind == "image" or not info.duration_s or not info.frame_rate:
+        return SamplingPlan((0.0,), (0.0,), everything=thorough and info.kind != "image")
+    # Half a frame early: a moment that rounding put just behind a frame must not cost that frame.
+    last_frame_s = max(0.0, info.duration_s - 1.5 / info.frame_rate)
+    even = tuple(float(t) for t in np.linspace(0.0, last_frame_s, EVEN_FRAMES))
+    fit = round(info.duration_s * info.frame_rate) // WINDOW_FRAMES
+    last_window_s = max(0.0, info.duration_s - (WINDOW_FRAMES + 0.5) / info.frame_rate)
+    wanted = min(MAX_WINDOWS, max(MIN_WINDOWS, math.ceil(math.sqrt(info.duration_s))))
+    count = max(1, fit if thorough else min(fit, wanted))
+    starts = tuple(float(t) for t in np.linspace(0.0, last_window_s, count)) if count > 1 else (0.0,)
+    return SamplingPlan(starts, even, everything=thorough)

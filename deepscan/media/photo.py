@@ -1,0 +1,152 @@
+"""Still photos and animated WebP or PNG, through Pillow (FFmpeg decodes no animated WebP)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from deepscan.errors import UnreadableMedia
+from deepscan.media.container import MAX_PIXELS, is_photo, read_head
+from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
+from deepscan.media.picker import Picker
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+_EXIF_ORIENTATION = 0x0112
+_EXIF_CLOCKWISE = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+_DEFAULT_FRAME_S = 0.1  # what browsers show a frame for that names no duration
+
+
+def shows_through_pillow(info: MediaInfo) -> bool:
+    """Photos and animations that Pillow decodes; everything else is FFmpeg's."""
+    return info.kind == "image" or info.container in ("webp", "png")
+
+
+def probe_photo(path: Path) -> MediaInfo | None:
+    """What the photo or animation is; None for a file that is not one.
+
+    Raises:
+        UnreadableMedia: broken, or more pixels than the limit.
+    """
+    if not is_photo(read_head(path)):
+        return None
+    with _open(path) as image:
+        container = "jpeg" if image.format == "MPO" else str(image.format).lower()
+        animated = container != "jpeg" and getattr(image, "n_frames", 1) > 1
+        turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+        width, height = image.size if turn not in (5, 6, 7, 8) else image.size[::-1]
+        if not animated:
+            rotation = _EXIF_CLOCKWISE.get(turn, 0)
+            return MediaInfo("image", container, container, width, height, rotation, None, None, 1)
+        count = int(getattr(image, "n_frames", 1))
+    times = _times(path, count)
+    return MediaInfo(
+        "animation", container, container, width, height, 0, times[-1], count / times[-1], count
+    )
+
+
+def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
+    """The frames of a photo or animation; see :func:`deepscan.media.frames`."""
+    picker = Picker(plan)
+    tail: tuple[float, Image.Image] | None = None
+    with _open(path) as image:
+        if info.kind == "image":
+            rgb = _rgb(path, image)
+            coverage.frames_decoded = 1
+            coverage.finished = True
+            yield Frame(0, 0.0, rgb, 0, True)
+            return
+        end_s = 0.0
+        for number in range(info.frames_expected or 1):
+            try:
+                image.seek(number)
+                image.load()
+            except (OSError, EOFError, ValueError, SyntaxError) as error:
+                coverage.frames_failed += 1
+                coverage.warnings.append(f"the animation breaks off at frame {number} ({error})")
+                break
+            pts_s, end_s = end_s, end_s + _shown_s(image)
+            coverage.frames_decoded += 1
+            coverage.seconds_covered = end_s
+            choice = picker.choose(pts_s)
+            tail = None if choice else (pts_s, image.copy())
+            if choice:
+                yield Frame(choice.index, pts_s, _rgb(path, image), choice.window, choice.even)
+        if tail is not None and (choice := picker.last()):
+            yield Frame(choice.index, tail[0], _rgb(path, tail[1]), None, True)
+    coverage.finished = True
+    if not coverage.frames_decoded:
+        raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
+
+
+def _open(path: Path) -> Image.Image:
+    """Open without decoding; the pixel limit is checked against the header."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits only warn, or are higher than this one.
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=_FORMATS)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _broken(path) from error
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        image.close()
+        raise UnreadableMedia(
+            f"{path} has {pixels / 1e6:.0f} megapixels, more than the limit of {MAX_PIXELS / 1e6:.0f};"
+            " scan a smaller copy."
+        )
+    return image
+
+
+def _rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+    """Decode, turn upright, lay transparent parts on white: ``(H, W, 3)`` uint8."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I", "I;16", "I;16B", "F"):
+                return _gray16(upright)
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(white, upright)
+            return np.array(upright.convert("RGB"), dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _broken(path) from error
+
+
+def _gray16(image: Image.Image) -> NDArray[np.uint8]:
+    """Sixteen-bit gray to ``(H, W, 3)`` uint8: Pillow's own conversion would clip at 255."""
+    deep = np.asarray(image, dtype=np.float64)
+    gray = np.clip(deep / (257.0 if deep.max(initial=0.0) > 255 else 1.0), 0, 255).astype(np.uint8)
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _times(path: Path, count: int) -> list[float]:
+    """End of every frame, seconds; ``(count,)``, fewer where the animation breaks off."""
+    ends: list[float] = []
+    with _open(path) as image:
+        for number in range(count):
+            try:
+                image.seek(number)
+                image.load()  # WebP names a frame's duration only once it is decoded
+            except (OSError, EOFError, ValueError, SyntaxError):
+                break
+            ends.append((ends[-1] if ends else 0.0) + _shown_s(image))
+    if not ends:
+        raise _broken(path)
+    # A broken animation keeps its declared length, so that the missing part shows in the coverage.
+    return ends + [ends[-1] / len(ends) * (n + 1) for n in range(len(ends), count)]
+
+
+def _shown_s(image: Image.Image) -> float:
+    shown_ms = float(image.info.get("duration") or 0.0)
+    return shown_ms / 1000 if shown_ms > 0 else _DEFAULT_FRAME_S
+
+
+def _broken(path: Path) -> UnreadableMedia:
+    return UnreadableMedia(f"{path} is a damaged photo that cannot be decoded; fetch the file again.")

@@ -1,0 +1,65 @@
+"""Decoded FFmpeg picture -> upright RGB."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a display matrix does, as transposition and flips (in this order)."""
+
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Turn:
+        """The turn that a frame's display matrix asks for; phones and mirrors, in quarter turns."""
+        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        if data is None:
+            return cls()
+        a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+        if abs(b) > abs(a):
+            return cls(True, c < 0, b < 0)
+        return cls(False, a < 0, d < 0)
+
+    @property
+    def clockwise_deg(self) -> int:
+        """Rotation part, 0, 90, 180 or 270; a mirror image counts as not turned."""
+        if self.transpose:
+            return 90 if self.flip_x else 270
+        return 180 if self.flip_y else 0
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Upright width and height."""
+        return (height, width) if self.transpose else (width, height)
+
+    def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` as stored -> upright."""
+        if self == Turn():
+            return rgb
+        rgb = rgb.transpose(1, 0, 2) if self.transpose else rgb
+        rgb = rgb[:, ::-1] if self.flip_x else rgb
+        return np.ascontiguousarray(rgb[::-1] if self.flip_y else rgb)
+
+
+def upright_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` uint8, upright, at the frame's own size.
+
+    The frame's colour matrix and range are honoured; untagged frames are read as BT.601, as FFmpeg
+    and OpenCV do. Transparent parts lie on white, as for photos.
+    """
+    if any(component.is_alpha for component in frame.format.components):
+        rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
+        alpha = rgba[..., 3:]
+        rgb = ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    else:
+        rgb = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    return Turn.of(frame).apply(rgb)
