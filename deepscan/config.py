@@ -121,11 +121,9 @@ def _fraction(value: Any) -> float:
 
 
 def _flag(value: Any) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
+    word = str(value).strip().lower()
+    if isinstance(value, bool | str) and word in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        return word in ("1", "true", "yes", "on")
     raise _Bad("true or false")
 
 
@@ -186,7 +184,8 @@ def load(
     settings.update(from_env(os.environ if env is None else env))
     for name, value in (flags or {}).items():
         if value is not None:
-            settings[_known(name, "command line")] = _parse(name, value, "command line")
+            known = _known(name, "command line")
+            settings[known] = _parse(known, value, "command line")
     return ScanConfig(**settings)
 
 

@@ -51,6 +51,11 @@ class Calibration:
     threshold_fake: float
     threshold_real: float
 
+    def thresholds(self, threshold: float | None = None) -> tuple[float, float]:
+        """``(threshold_fake, threshold_real)``, where a user's ``threshold`` replaces the first."""
+        fake = self.threshold_fake if threshold is None else threshold
+        return fake, min(fake, self.threshold_real)
+
 
 @dataclass(frozen=True)
 class DetectorVerdict:
@@ -159,3 +164,24 @@ def verdict(probability: float, threshold_fake: float, threshold_real: float) ->
     if probability >= threshold_fake:
         return "fake"
     return "real" if probability < threshold_real else "uncertain"
+
+
+def file_verdict(
+    probabilities: Sequence[float | None], thresholds: tuple[float, float], *, whole: bool
+) -> tuple[Verdict, float | None]:
+    """A file's tracks -> its verdict and probability: those of its most suspicious track.
+
+    ``real`` is a claim about everything in the file, so it needs a probability for every track and a file
+    that was read whole; short of that, and with no track at all, the file is ``uncertain`` unless flagged.
+
+    Args:
+        probabilities: of the tracks; None for a track that no counted detector could score.
+        thresholds: fake and real.
+        whole: nothing of the file is missing.
+    """
+    known = [probability for probability in probabilities if probability is not None]
+    if not known:
+        return "uncertain", None
+    said = verdict(max(known), *thresholds)
+    whole = whole and len(known) == len(probabilities)
+    return ("uncertain" if said == "real" and not whole else said), max(known)

@@ -115,7 +115,8 @@ class Weights:
 
     def files(self) -> list[ModelFile]:
         """Every file of the manifest: detectors first, then faces."""
-        return [entry.model for entry in self.manifest.detectors.values()] + list(self.manifest.faces.values())
+        detectors = [entry.model for entry in self.manifest.detectors.values()]
+        return detectors + list(self.manifest.faces.values())
 
     def problem(self, model: ModelFile) -> str | None:
         """What is wrong with one file of the manifest, in one sentence; None when it is intact."""
@@ -137,7 +138,8 @@ class Weights:
             stat = path.stat()
             found = _sha256(path, stat.st_size, stat.st_mtime_ns)
         except OSError as error:
-            what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            missing = isinstance(error, FileNotFoundError)
+            what = "is missing" if missing else f"cannot be read ({error.strerror})"
             raise WeightsError(f"{path}: the model file of {model.name} {what}; {REPAIR}") from error
         if found != model.sha256:
             raise WeightsError(
@@ -186,9 +188,9 @@ class _Reader:
         where = f"detectors.{name}"
         model = self._model(name, entry, where)
         constants = self._table(entry, "calibration", where)
-        calibration = DetectorCalibration(
-            *(self._number(constants, key, f"{where}.calibration") for key in ("temperature", "bias", "weight"))
-        )
+        fields = ("temperature", "bias", "weight")
+        numbers = (self._number(constants, field, f"{where}.calibration") for field in fields)
+        calibration = DetectorCalibration(*numbers)
         if calibration.temperature <= 0 or calibration.weight < 0:
             raise self._error(f"{where}.calibration", "needs a temperature above 0 and a weight of 0 or more")
         return DetectorEntry(
