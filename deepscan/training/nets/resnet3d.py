@@ -1,0 +1,178 @@
+"""3D ResNet (Ghosh, DeepFake Detection for Synthetic Videos by Exploiting Spatio-Temporal Information).
+
+ResNet-50 and ResNet-101 with every convolution inflated to time, over 16 consecutive frames; two classes,
+cross-entropy. Parameter names are those of the public PyTorch 3D-ResNet checkpoints (Kinetics), which
+``load_init`` loads by name.
+
+Choices where the paper is silent:
+
+* 112 px, the size at which those checkpoints were trained; the paper's table halves 224 px in the same way.
+* conv1 is 7x7x7 with stride (1, 2, 2); the pool and ``layer2`` to ``layer4`` halve time as well, so that
+  16 frames of 112 px become 16x56x56, 8x28x28, 4x14x14, 2x7x7 and, before the average, 1x4x4.
+* The stride sits on the 3x3x3 convolution of a bottleneck; shortcuts are 1x1x1 convolutions with batch norm.
+* "Fine tune the upper layers": ``freeze_lower`` leaves ``layer4`` and ``fc`` to learn; ``load_init`` does
+  so by default. Frozen batch norms keep their running statistics too.
+* Evidence: the class activation map, i.e. what each place adds to (logit forged - logit real) before the
+  average over places, without the bias. It has the resolution of the last map, (B, 1, 4, 4) for our clips.
+
+46,203,074 parameters (depth 50) and 85,249,218 (depth 101); 10.1 and 13.9 GMAC a clip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepscan.detectors.resnet3d import SPEC
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+WIDTHS = (64, 128, 256, 512)
+EXPANSION = 4
+LOWER = ("conv1", "bn1", "layer1", "layer2", "layer3")
+
+
+class ResNet3dOutput(NamedTuple):
+    """``logits`` (B, 2), class 1 = forged; ``activation`` (B, t, h, w), its sources over time and place."""
+
+    logits: Tensor
+    activation: Tensor
+
+
+class Bottleneck(nn.Module):
+    """1x1x1, 3x3x3 (with the stride) and 1x1x1 convolutions, and a shortcut."""
+
+    def __init__(self, channels_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        channels = width * EXPANSION
+        self.conv1 = nn.Conv3d(channels_in, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = nn.Conv3d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm3d(width)
+        self.conv3 = nn.Conv3d(width, channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm3d(channels)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or channels_in != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv3d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm3d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, T, H, W) -> (B, 4 width, T / stride, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        return F.relu(self.bn3(self.conv3(y)) + shortcut)
+
+
+def stage(channels_in: int, width: int, count: int, stride: int) -> nn.Sequential:
+    """``count`` bottlenecks, the first of which changes size and width."""
+    first = Bottleneck(channels_in, width, stride)
+    return nn.Sequential(first, *(Bottleneck(width * EXPANSION, width, 1) for _ in range(count - 1)))
+
+
+def last_batch_norms(net: nn.Module) -> list[nn.BatchNorm3d]:
+    """The batch norm that ends each residual branch."""
+    return [module.bn3 for module in net.modules() if isinstance(module, Bottleneck)]
+
+
+class ResNet3d(nn.Module):
+    """Figure 5 in three dimensions.
+
+    Args:
+        depth: 50 (the one we ship) or 101.
+    """
+
+    spec = SPEC
+
+    def __init__(self, depth: int = 50) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(3, 64, 7, (1, 2, 2), 3, bias=False)
+        self.bn1 = nn.BatchNorm3d(64)
+        self.maxpool = nn.MaxPool3d(3, 2, 1)
+        counts = BLOCKS[depth]
+        self.layer1 = stage(64, WIDTHS[0], counts[0], 1)
+        self.layer2 = stage(WIDTHS[0] * EXPANSION, WIDTHS[1], counts[1], 2)
+        self.layer3 = stage(WIDTHS[1] * EXPANSION, WIDTHS[2], counts[2], 2)
+        self.layer4 = stage(WIDTHS[2] * EXPANSION, WIDTHS[3], counts[3], 2)
+        self.fc = nn.Linear(WIDTHS[3] * EXPANSION, 2)
+        self.frozen: tuple[str, ...] = ()
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        # Blocks that start as their shortcut: from scratch, on few clips, the net would not move otherwise.
+        for norm in last_batch_norms(self):
+            nn.init.zeros_(norm.weight)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, 2048, T / 16, H / 32, W / 32), rounded up."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        y: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return y
+
+    def forward(self, x: Tensor) -> ResNet3dOutput:
+        """(B, 16, 3, 112, 112), normalised -> logits and activation map (B, 1, 4, 4)."""
+        features = self.features(x.transpose(1, 2))
+        logits = self.fc(features.mean(dim=(2, 3, 4)))
+        forged_minus_real = self.fc.weight[1] - self.fc.weight[0]
+        activation = torch.einsum("bcthw,c->bthw", features, forged_minus_real)
+        return ResNet3dOutput(logits, activation)
+
+    def load_init(self, path: Path, *, freeze: bool = True) -> None:
+        """Loads a public 3D-ResNet checkpoint by name, all but its classifier.
+
+        Accepts a bare state dict or one under ``state_dict``, with or without ``module.`` before each name.
+
+        Args:
+            path: the checkpoint.
+            freeze: call ``freeze_lower`` afterwards, as the paper does.
+
+        Raises:
+            KeyError: the checkpoint lacks a tensor of this network.
+            ValueError: a tensor has another shape, as with another depth.
+        """
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        state = {name.removeprefix("module."): t for name, t in loaded.get("state_dict", loaded).items()}
+        with torch.no_grad():
+            for name, own in self.state_dict().items():
+                if name.startswith("fc.") or (name.endswith("num_batches_tracked") and name not in state):
+                    continue
+                if name not in state:
+                    raise KeyError(f"{path} has no tensor {name}")
+                if state[name].shape != own.shape:
+                    found, wanted = tuple(state[name].shape), tuple(own.shape)
+                    raise ValueError(f"{path}: {name} is {found}, this network needs {wanted}")
+                own.copy_(state[name])
+        if freeze:
+            self.freeze_lower()
+
+    def freeze_lower(self, names: tuple[str, ...] = LOWER) -> None:
+        """Stops the learning of the named modules, their batch statistics included; ``()`` frees all."""
+        self.frozen = names
+        for name, module in self.named_children():
+            module.requires_grad_(name not in names)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ResNet3d:
+        """As usual, except that frozen modules stay in evaluation mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
+
+    def probability(self, output: ResNet3dOutput) -> Tensor:
+        """(B,) probability of forged."""
+        return output.logits.float().softmax(dim=1)[:, 1]
+
+    def evidence(self, output: ResNet3dOutput) -> dict[str, Tensor]:
+        """``activation`` (B, t, h, w) float32, unbounded: above 0 speaks for forged, below for real."""
+        return {"activation": output.activation.float()}
+
+    def loss(
+        self, output: ResNet3dOutput, label: Tensor, forged: Tensor | None, face: Tensor | None
+    ) -> Tensor:
+        """Cross-entropy, float32 scalar. ``label`` (B,) int64, 1 = forged; masks are not used."""
+        return F.cross_entropy(output.logits.float(), label)
