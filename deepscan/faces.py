@@ -1,7 +1,341 @@
-"""Frames -> faces."""
+"""Frames -> face tracks: several faces at once, each followed until it leaves or the shot ends.
+
+Faces are looked for on the key frames of a window (its first and last frame, every fifth, none further
+apart than 0.2 s where frames are closer than that) and on every ``even`` frame; in between, boxes and
+points are interpolated linearly. ``FaceTracker.follow`` therefore lags by one key (five frames), by up to
+three while a face that was just lost may still come back, and never past the end of a window.
+
+Linking uses no appearance, so no face is ever identified:
+
+- up to 0.5 s after a face was seen, by overlap with the place to which constant velocity takes it;
+- across longer gaps (between windows, where frames jump by seconds) only if no shot cut lies between and
+  the boxes overlap by an IoU of 0.3. That is conservative on purpose: a face split into two tracks is
+  still scored twice, two people merged into one track would hide a forgery behind a real face.
+
+A track starts at a confidence of 0.8 and goes on down to 0.4, survives two missed looks inside 0.5 s, and
+ends at a shot cut. Whoever comes back later is a new track.
+
+Faces whose box is narrower (short side) than ``min_face_px`` are not handed on; once handed on, a face
+stays until it falls below 0.8 of that. At most ``max_faces`` are handed on at a time: those already
+followed first, then the largest. Both kinds of left-out faces are counted (the most in any one frame).
+"""
 
 from __future__ import annotations
 
-from deepscan.face_engine import Face, FaceEngine
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-__all__ = ["Face", "FaceEngine"]
+import numpy as np
+from numpy.typing import NDArray
+
+from deepscan.face_engine import CONFIDENCE, Face, FaceEngine, iou
+from deepscan.shots import ShotCuts
+
+if TYPE_CHECKING:
+    from deepscan.media import Frame
+
+__all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "SkippedFaces", "TrackedFace"]
+
+KEY_FRAMES = 5
+KEY_S = 0.21
+CONFIDENCE_TO_STAY = 0.4
+MAX_MISSES = 2
+MOTION_S = 0.5
+IOU_MOVING = 0.15
+IOU_ACROSS_GAP = 0.3
+REACH = 1.2
+SIZE_RATIO = 2.0
+SIZE_RATIO_APART = 1.4
+SHRINK = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFace:
+    """A face and the track it belongs to (1-based id)."""
+
+    track_id: int
+    face: Face
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """One face over time, at the frames in which it was handed on.
+
+    Attributes:
+        times_s: ``(T,)`` float64, seconds.
+        boxes: ``(T, 4)`` float32, frame pixels, xyxy.
+        points: ``(T, 5, 2)`` float32, frame pixels.
+        confidences: ``(T,)`` float32, in [0, 1]; interpolated like the boxes.
+    """
+
+    id: int
+    times_s: NDArray[np.float64]
+    boxes: NDArray[np.float32]
+    points: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+
+    @property
+    def start_s(self) -> float:
+        return float(self.times_s[0])
+
+    @property
+    def end_s(self) -> float:
+        return float(self.times_s[-1])
+
+
+@dataclass(frozen=True)
+class SkippedFaces:
+    """Faces that were seen but not scored.
+
+    ``count`` is the most of them in any one frame; the times are the first and the last such frame.
+    """
+
+    reason: str
+    count: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(eq=False)
+class _Live:
+    """A track that may still go on."""
+
+    face: Face
+    seen_s: float
+    seen_at: int  # Frame.index of the last look that found it
+    velocity: NDArray[np.float32] = field(default_factory=lambda: np.zeros(2, np.float32))  # centre, px/s
+    id: int | None = None  # given when it is first handed on
+    misses: int = 0
+    looks: list[tuple[float, Face]] = field(default_factory=list)  # time and face, this segment only
+
+    def expected(self, time_s: float) -> NDArray[np.float32]:
+        """Where constant velocity takes the box."""
+        shift = self.velocity * np.float32(time_s - self.seen_s)
+        moved: NDArray[np.float32] = self.face.box + np.tile(shift, 2)
+        return moved
+
+    def at(self, time_s: float) -> Face | None:
+        """The face as found at this time, or interpolated between two looks of this segment."""
+        for (before_s, before), (after_s, after) in pairwise([*self.looks, *self.looks[-1:]]):
+            if time_s == before_s:
+                return before
+            if before_s < time_s < after_s:
+                return _between(before, after, (time_s - before_s) / (after_s - before_s))
+        return None
+
+
+class FaceTracker:
+    """Follows every face through the frames of one file.
+
+    Args:
+        engine: finds the faces of one frame.
+        min_face_px: smaller faces (short side of the box, source pixels) are skipped.
+        max_faces: faces followed at a time.
+    """
+
+    def __init__(self, engine: FaceEngine, *, min_face_px: int, max_faces: int) -> None:
+        self._engine = engine
+        self._min_face_px = min_face_px
+        self._max_faces = max_faces
+        self._cuts = ShotCuts()
+        self._live: list[_Live] = []
+        self._pending: list[Frame] = []
+        self._key: Frame | None = None
+        self._in_segment: list[_Live] = []
+        self._handed_on: dict[int, list[tuple[float, Face]]] = {}
+        self._skips: dict[str, SkippedFaces] = {}
+
+    @property
+    def tracks(self) -> list[FaceTrack]:
+        """Every track that was handed on, by id; complete once ``follow`` is exhausted."""
+        return [
+            FaceTrack(
+                id=number,
+                times_s=np.array([time for time, _ in seen], np.float64),
+                boxes=np.stack([face.box for _, face in seen]),
+                points=np.stack([face.points for _, face in seen]),
+                confidences=np.array([face.confidence for _, face in seen], np.float32),
+            )
+            for number, seen in sorted(self._handed_on.items())
+            if seen
+        ]
+
+    @property
+    def skipped(self) -> list[SkippedFaces]:
+        """Faces that were seen but not handed on; complete once ``follow`` is exhausted."""
+        return list(self._skips.values())
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
+        """Hand every frame on, in order, with the faces in it.
+
+        Args:
+            frames: in order of time.
+        """
+        for frame in frames:
+            cut = self._cuts.is_cut(frame.rgb, frame.pts_s)
+            if self._pending and (cut or not self._same_window(frame)):
+                yield from self._close_segment()
+            if cut:
+                self._live.clear()
+            self._pending.append(frame)
+            if self._is_key(frame):
+                self._look(frame)
+                if not any(track.misses and track.looks for track in self._live):
+                    yield from self._hand_on()
+        if self._pending:
+            yield from self._close_segment()
+
+    def _same_window(self, frame: Frame) -> bool:
+        return frame.window is not None and frame.window == self._pending[-1].window
+
+    def _is_key(self, frame: Frame) -> bool:
+        """The first of its segment, single, ``even``, or far enough from the last key.
+
+        ``frame`` is the last one pending. The last frame of a segment is not known as such before the
+        segment is closed.
+        """
+        if self._key is None or frame.even or frame.window is None:
+            return True
+        frames_since = len(self._pending) - 1 - self._key_position()
+        spacing_s = frame.pts_s - self._pending[-2].pts_s
+        return frames_since >= KEY_FRAMES or frame.pts_s + spacing_s - self._key.pts_s > KEY_S
+
+    def _key_position(self) -> int:
+        return next(i for i, frame in enumerate(self._pending) if frame is self._key)
+
+    def _close_segment(self) -> Iterator[tuple[Frame, list[TrackedFace]]]:
+        """Look at the last frame and hand on all that wait: no interpolation crosses this point."""
+        if self._key is not self._pending[-1]:
+            self._look(self._pending[-1])
+        yield from self._hand_on(everything=True)
+        self._key = None
+        for track in self._in_segment:
+            track.looks.clear()
+        self._in_segment.clear()
+
+    def _look(self, frame: Frame) -> None:
+        """Find the faces of a key frame and give each to its track, or a new one."""
+        self._key = frame
+        found = self._engine.detect(frame.rgb, confidence=CONFIDENCE_TO_STAY)
+        matches = self._match(found, frame.pts_s)
+        for number, track in enumerate(list(self._live)):
+            if number in matches:
+                self._continue(track, found[matches[number]], frame)
+            else:
+                track.misses += 1
+                if track.misses > MAX_MISSES or frame.pts_s - track.seen_s > MOTION_S:
+                    self._live.remove(track)
+        taken = set(matches.values())
+        for number, face in enumerate(found):
+            if number not in taken and face.confidence >= CONFIDENCE:
+                track = _Live(face, frame.pts_s, frame.index)
+                self._live.append(track)
+                self._note(track)
+        self._admit(frame)
+
+    def _match(self, found: Sequence[Face], time_s: float) -> dict[int, int]:
+        """Pair live tracks and found faces, best pair first: track number -> face number."""
+        pairs = sorted(
+            (
+                (_affinity(track, face, time_s), -i, -j)
+                for i, track in enumerate(self._live)
+                for j, face in enumerate(found)
+            ),
+            reverse=True,
+        )
+        matches: dict[int, int] = {}
+        for affinity, i, j in pairs:
+            if affinity > 0 and -i not in matches and -j not in matches.values():
+                matches[-i] = -j
+        return matches
+
+    def _continue(self, track: _Live, face: Face, frame: Frame) -> None:
+        elapsed = frame.pts_s - track.seen_s
+        if 0 < elapsed <= MOTION_S:
+            velocity = ((_centre(face.box) - _centre(track.face.box)) / elapsed).astype(np.float32)
+            track.velocity = (
+                np.float32(0.5) * (track.velocity + velocity) if track.velocity.any() else velocity
+            )
+        else:
+            track.velocity = np.zeros(2, np.float32)
+        track.face, track.seen_s, track.seen_at, track.misses = face, frame.pts_s, frame.index, 0
+        self._note(track)
+
+    def _note(self, track: _Live) -> None:
+        """Keep the look for interpolation, also if the track ends before the segment does."""
+        if not track.looks:
+            self._in_segment.append(track)
+        track.looks.append((track.seen_s, track.face))
+
+    def _admit(self, frame: Frame) -> None:
+        """Give ids to the faces that are large enough, as far as ``max_faces`` goes; count the others."""
+        seen = [t for t in self._live if t.seen_at == frame.index and t.id is None]
+        small = [t for t in seen if t.face.size_px < self._min_face_px]
+        large = sorted((t for t in seen if t not in small), key=lambda t: -t.face.size_px)
+        room = max(0, self._max_faces - sum(t.id is not None for t in self._live))
+        for track in large[:room]:
+            track.id = len(self._handed_on) + 1
+            self._handed_on[track.id] = []
+        self._skip(f"smaller than {self._min_face_px} px", len(small), frame.pts_s)
+        self._skip(f"more than {self._max_faces} at a time (--max-faces)", len(large[room:]), frame.pts_s)
+
+    def _skip(self, reason: str, count: int, time_s: float) -> None:
+        if count:
+            old = self._skips.get(reason, SkippedFaces(reason, count, time_s, time_s))
+            self._skips[reason] = SkippedFaces(reason, max(old.count, count), old.start_s, time_s)
+
+    def _hand_on(self, *, everything: bool = False) -> Iterator[tuple[Frame, list[TrackedFace]]]:
+        """Frames whose faces are settled: all before the last key; all of them when the segment ends.
+
+        The last key itself stays, to be one end of the next interpolation.
+        """
+        settled = len(self._pending) if everything else self._key_position()
+        ready, self._pending = self._pending[:settled], self._pending[settled:]
+        for frame in ready:
+            yield frame, self._faces_at(frame.pts_s)
+
+    def _faces_at(self, time_s: float) -> list[TrackedFace]:
+        """The faces that are handed on with a frame of this segment."""
+        faces: list[TrackedFace] = []
+        for track in self._in_segment:
+            face = None if track.id is None else track.at(time_s)
+            if track.id is None or face is None or face.size_px < SHRINK * self._min_face_px:
+                continue
+            faces.append(TrackedFace(track.id, face))
+            self._handed_on[track.id].append((time_s, face))
+        return sorted(faces, key=lambda tracked: tracked.track_id)
+
+
+def _centre(box: NDArray[np.float32]) -> NDArray[np.float32]:
+    return ((box[:2] + box[2:]) / 2).astype(np.float32)
+
+
+def _between(before: Face, after: Face, share: float) -> Face:
+    """Linear interpolation, ``share`` of the way from one face to the other."""
+    s = np.float32(share)
+    return Face(
+        box=before.box + s * (after.box - before.box),
+        points=before.points + s * (after.points - before.points),
+        confidence=before.confidence + share * (after.confidence - before.confidence),
+    )
+
+
+def _affinity(track: _Live, face: Face, time_s: float) -> float:
+    """How well a found face continues a track; 0: not at all."""
+    sizes = track.face.size_px, face.size_px
+    if max(sizes) > SIZE_RATIO * min(sizes):
+        return 0.0
+    if time_s - track.seen_s > MOTION_S:
+        overlap = float(iou(track.face.box[None], face.box[None])[0, 0])
+        return overlap if overlap >= IOU_ACROSS_GAP else 0.0
+    expected = track.expected(time_s)
+    overlap = float(iou(expected[None], face.box[None])[0, 0])
+    if overlap >= IOU_MOVING:
+        return overlap
+    if max(sizes) > SIZE_RATIO_APART * min(sizes):
+        return 0.0
+    # Too fast to overlap: a new track has no velocity yet, so let it reach as far as its neighbour.
+    distance = float(np.hypot(*(_centre(face.box) - _centre(expected)))) / max(sizes)
+    return max(0.0, IOU_MOVING * (1 - distance / REACH))
