@@ -21,7 +21,8 @@ from pathlib import Path
 from deepscan.media.container import is_media
 from deepscan.media.info import EVEN_FRAMES, WINDOW_FRAMES, Coverage, Frame, MediaInfo, SamplingPlan, plan
 from deepscan.media.photo import photo_frames, probe_photo, shows_through_pillow
-from deepscan.media.video import probe_video, video_frames
+from deepscan.media.stream import probe_video
+from deepscan.media.video import video_frames
 
 __all__ = [
     "EVEN_FRAMES",

@@ -39,10 +39,13 @@ _VIDEO_MAGIC = (
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _RAW_STARTS = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
 _RAW_NAL = {0x67, 0x27, 0x47, 0x09, 0x40, 0x42, 0x46}  # h264 and hevc: parameter sets, delimiters
-_SUFFIXES = frozenset(
-    "mp4 m4v mov qt mkv webm avi mpg mpeg vob m2ts mts flv wmv asf ogv 3gp 3g2 mxf gif webp png apng "
-    "jpg jpeg jpe jfif h264 264 h265 265 hevc ivf mj2 mjpeg".split()
-)
+# fmt: off
+_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".flv",
+    ".wmv", ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".ivf", ".mj2", ".mjpeg", ".h264", ".264", ".h265",
+    ".265", ".hevc", ".gif", ".webp", ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif",
+})
+# fmt: on
 
 
 class FfmpegLog(logging.Handler):
@@ -87,7 +90,7 @@ def read_head(path: Path, size: int = 1024) -> bytes:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise UnreadableMedia(f"{path} is a folder, not a file; scan the folder itself to read what is in it.")
+            raise UnreadableMedia(f"{path} is a folder; scan the folder itself to read what is in it.")
         if not stat.S_ISREG(mode):
             raise UnreadableMedia(f"{path} is not a regular file; save the media to disk and scan that.")
         with open(path, "rb") as file:
@@ -97,7 +100,8 @@ def read_head(path: Path, size: int = 1024) -> bytes:
     except PermissionError as error:
         raise UnreadableMedia(f"{path} may not be read by this user; grant read permission.") from error
     except OSError as error:
-        raise UnreadableMedia(f"{path} cannot be read ({error.strerror or error}); check the disk.") from error
+        reason = error.strerror or str(error)
+        raise UnreadableMedia(f"{path} cannot be read ({reason}); check the disk.") from error
     if not head:
         raise UnreadableMedia(f"{path} is empty (zero bytes); fetch the file again.")
     return head
@@ -145,7 +149,7 @@ def is_media(path: Path) -> bool:
         head = b""
         if not path.is_file():
             return False
-    return looks_like_media(head) or path.suffix.lower().lstrip(".") in _SUFFIXES
+    return looks_like_media(head) or path.suffix.lower() in _SUFFIXES
 
 
 def is_photo(head: bytes) -> bool:

@@ -137,8 +137,10 @@ def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:
     last_frame_s = max(0.0, info.duration_s - 1.5 / info.frame_rate)
     even = tuple(float(t) for t in np.linspace(0.0, last_frame_s, EVEN_FRAMES))
     fit = round(info.duration_s * info.frame_rate) // WINDOW_FRAMES
-    last_window_s = max(0.0, info.duration_s - (WINDOW_FRAMES + 0.5) / info.frame_rate)
     wanted = min(MAX_WINDOWS, max(MIN_WINDOWS, math.ceil(math.sqrt(info.duration_s))))
     count = max(1, fit if thorough else min(fit, wanted))
+    # Where there is room, two frames more: at an uneven frame rate the last window would come short.
+    spare = 0.5 if count == fit else 2.5
+    last_window_s = max(0.0, info.duration_s - (WINDOW_FRAMES + spare) / info.frame_rate)
     starts = tuple(float(t) for t in np.linspace(0.0, last_window_s, count)) if count > 1 else (0.0,)
     return SamplingPlan(starts, even, everything=thorough)

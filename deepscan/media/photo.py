@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from deepscan.errors import UnreadableMedia
 from deepscan.media.container import MAX_PIXELS, is_photo, read_head
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.picker import Picker
+from deepscan.media.picker import Choice, Picker
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _EXIF_ORIENTATION = 0x0112
@@ -44,15 +44,14 @@ def probe_photo(path: Path) -> MediaInfo | None:
             return MediaInfo("image", container, container, width, height, rotation, None, None, 1)
         count = int(getattr(image, "n_frames", 1))
     times = _times(path, count)
-    return MediaInfo(
-        "animation", container, container, width, height, 0, times[-1], count / times[-1], count
-    )
+    rate = count / times[-1]
+    return MediaInfo("animation", container, container, width, height, 0, times[-1], rate, count)
 
 
 def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
     """The frames of a photo or animation; see :func:`deepscan.media.frames`."""
     picker = Picker(plan)
-    tail: tuple[float, Image.Image] | None = None
+    held: tuple[float, Choice | None, Image.Image] | None = None
     with _open(path) as image:
         if info.kind == "image":
             rgb = _rgb(path, image)
@@ -72,15 +71,19 @@ def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Cove
             pts_s, end_s = end_s, end_s + _shown_s(image)
             coverage.frames_decoded += 1
             coverage.seconds_covered = end_s
-            choice = picker.choose(pts_s)
-            tail = None if choice else (pts_s, image.copy())
-            if choice:
-                yield Frame(choice.index, pts_s, _rgb(path, image), choice.window, choice.even)
-        if tail is not None and (choice := picker.last()):
-            yield Frame(choice.index, tail[0], _rgb(path, tail[1]), None, True)
+            # One frame behind, since only the end of the file tells which frame is the last.
+            if held is not None and held[1] is not None:
+                yield _frame(path, held[0], held[1], held[2])
+            held = (pts_s, picker.choose(pts_s), image.copy())
+        if held is not None and (choice := picker.last(held[1])):
+            yield _frame(path, held[0], choice, held[2])
     coverage.finished = True
     if not coverage.frames_decoded:
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
+
+
+def _frame(path: Path, pts_s: float, choice: Choice, image: Image.Image) -> Frame:
+    return Frame(choice.index, pts_s, _rgb(path, image), choice.window, choice.even)
 
 
 def _open(path: Path) -> Image.Image:

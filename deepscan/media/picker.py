@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepscan.media.info import WINDOW_FRAMES, SamplingPlan
 
@@ -46,12 +46,16 @@ class Picker:
             even = True
         return self._chosen(window, even) if window is not None or even else None
 
-    def last(self) -> Choice | None:
-        """At the end of the file: the last frame answers to even moments that are still open."""
+    def last(self, choice: Choice | None) -> Choice | None:
+        """At the end of the file: the last frame answers to even moments that are still open.
+
+        Args:
+            choice: what was said of that frame before.
+        """
         if not self._even:
-            return None
+            return choice
         self._even.clear()
-        return self._chosen(None, True)
+        return replace(choice, even=True) if choice else self._chosen(None, True)
 
     def _in_window(self, pts_s: float) -> int | None:
         if not self._left:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -22,10 +23,10 @@ class Turn:
     @classmethod
     def of(cls, frame: VideoFrame) -> Turn:
         """The turn that a frame's display matrix asks for; phones and mirrors, in quarter turns."""
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = frame.side_data.get("DISPLAYMATRIX")
         if data is None:
             return cls()
-        a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+        a, b, _, c, d = struct.unpack("=5i", bytes(cast(SideData, data))[:20])
         if abs(b) > abs(a):
             return cls(True, c < 0, b < 0)
         return cls(False, a < 0, d < 0)

@@ -1,4 +1,4 @@
-"""Video and GIF through FFmpeg: probe, and one pass that decodes only what the plan needs.
+"""Video and GIF through FFmpeg: one pass that decodes only what the plan needs.
 
 The whole file is demuxed, which costs next to nothing and proves how far it reaches. Packets between
 two wanted moments are held back; when a keyframe turns up before the next wanted moment, what is held
@@ -13,78 +13,34 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal, cast
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from deepscan.errors import UnreadableMedia, UnsupportedMedia
-from deepscan.media.container import FFMPEG_LOG, MAX_PIXELS, open_container
+from deepscan.errors import UnreadableMedia
+from deepscan.media.container import FFMPEG_LOG, open_container
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.picker import Picker
-from deepscan.media.picture import Turn, upright_rgb
+from deepscan.media.picker import Choice, Picker
+from deepscan.media.picture import upright_rgb
+from deepscan.media.stream import DEFAULT_RATE, open_decoder, picture_stream
 
-_COVER_ART = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-_PROBE_PACKETS = 300
 _DEMUX_ERRORS = 50
 _HELD_PACKETS = 1000
 _HELD_BYTES = 64 << 20
-_RATES = (0.2, 1000.0)
-_DEFAULT_RATE = 25.0
-
-
-def probe_video(path: Path) -> MediaInfo:
-    """What the video is; decodes its first frame.
-
-    Raises:
-        UnreadableMedia: cannot be opened, or no frame decodes.
-        UnsupportedMedia: no moving picture in it.
-    """
-    with open_container(path) as container:
-        stream = _picture_stream(container, path)
-        decoder = _open_decoder(stream, threads=1)
-        first = _first_frame(container, stream, decoder)
-        if first is None:
-            raise UnreadableMedia(
-                f"{path} holds no frame that can be decoded; fetch the file again, or convert it to H.264."
-            )
-        turn = Turn.of(first)
-        width, height = turn.size(first.width, first.height)
-        codec = decoder.name
-        rate = _frame_rate(stream)
-        duration_s = _declared_s(container, stream)
-        count = stream.frames or None
-        name = _short_name(container, path)
-    if not duration_s:
-        count, duration_s = _counted(path, rate)
-    kind = "video"
-    if name == "gif":
-        kind = "animation" if (count or 2) > 1 else "image"
-    expected = count or max(1, round(duration_s * rate))
-    if kind == "image":
-        return MediaInfo("image", name, codec, width, height, turn.clockwise_deg, None, None, 1)
-    return MediaInfo(
-        "animation" if kind == "animation" else "video",
-        name,
-        codec,
-        width,
-        height,
-        turn.clockwise_deg,
-        duration_s,
-        rate,
-        expected,
-    )
 
 
 def video_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
     """The frames that the plan asks for; see :func:`deepscan.media.frames`."""
     with open_container(path) as container:
-        stream = _picture_stream(container, path)
+        stream = picture_stream(container, path)
         threads = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-        reader = _Reader(container, stream, _open_decoder(stream, threads), info, Picker(plan), coverage)
+        reader = _Reader(container, stream, open_decoder(stream, threads), info, Picker(plan), coverage)
         try:
             yield from reader.frames()
         finally:
@@ -112,7 +68,7 @@ class _Reader:
         self._coverage = coverage
         self._tick = float(stream.time_base or Fraction(1, 90000))
         self._origin = stream.start_time
-        self._interval = 1 / (info.frame_rate or _DEFAULT_RATE)
+        self._interval = 1 / (info.frame_rate or DEFAULT_RATE)
         # AVI stores decoding order only, raw streams nothing: there the frame rate is the clock.
         self._counts_time = info.container in ("avi", "h264", "hevc")
         self._clock = 0
@@ -121,7 +77,7 @@ class _Reader:
         self._held: list[Packet[VideoStream]] = []
         self._held_bytes = 0
         self._fresh = False
-        self._tail: tuple[float, VideoFrame] | None = None
+        self._behind: tuple[float, VideoFrame, Choice | None] | None = None
         self._reached_s = 0.0
         self._file_reached_s = 0.0
         self._decoder_lines: list[str] = []
@@ -135,9 +91,10 @@ class _Reader:
             yield from self._wanted(self._decode(ready))
         self._held = []
         yield from self._wanted(self.drain())
-        if self._tail is not None and (choice := self._picker.last()):
-            pts_s, frame = self._tail
-            yield Frame(choice.index, pts_s, upright_rgb(frame), choice.window, choice.even)
+        if self._behind is not None:
+            pts_s, frame, choice = self._behind
+            self._behind = (pts_s, frame, self._picker.last(choice))
+            yield from self._hand_on()
         self._conclude()
 
     def drain(self) -> list[VideoFrame]:
@@ -176,7 +133,7 @@ class _Reader:
                 continue
             self._note_reach(packet)
             if packet.stream_index == self._stream.index:
-                yield packet
+                yield cast("Packet[VideoStream]", packet)
 
     def _release(self, packet: Packet[VideoStream]) -> list[Packet[VideoStream]]:
         """Packets to decode now: none while nothing near is wanted."""
@@ -215,7 +172,7 @@ class _Reader:
         wanted_s = self._picker.next_s
         packet_s = self._packet_s(packet)
         passing = wanted_s is not None and packet_s is not None and packet_s < wanted_s
-        skip = "NONREF" if passing and not self._counts_time else "DEFAULT"
+        skip: Literal["NONREF", "DEFAULT"] = "NONREF" if passing and not self._counts_time else "DEFAULT"
         if self._decoder.skip_frame != skip:
             self._decoder.skip_frame = skip
         try:
@@ -237,10 +194,17 @@ class _Reader:
             shown_s = (frame.duration or 0) * self._tick
             shown_s = shown_s if 0 < shown_s < 60 and not self._counts_time else self._interval
             coverage.seconds_covered = max(coverage.seconds_covered, pts_s + shown_s)
-            choice = self._picker.choose(pts_s)
-            self._tail = None if choice else (pts_s, frame)
-            if choice:
-                yield Frame(choice.index, pts_s, upright_rgb(frame), choice.window, choice.even)
+            # One frame behind, since only the end of the file tells which frame is the last.
+            yield from self._hand_on()
+            self._behind = (pts_s, frame, self._picker.choose(pts_s))
+
+    def _hand_on(self) -> Iterator[Frame]:
+        if self._behind is None:
+            return
+        pts_s, frame, choice = self._behind
+        self._behind = None
+        if choice is not None:
+            yield Frame(choice.index, pts_s, upright_rgb(frame), choice.window, choice.even)
 
     def _frame_s(self, frame: VideoFrame) -> float:
         """Seconds from the start; always later than the frame before."""
@@ -254,7 +218,7 @@ class _Reader:
         else:
             pts_s = self._seconds(frame.pts)
         if pts_s <= self._last_s:
-            self._warn("times stand still or run backwards in this file; they are counted on from the frame rate")
+            self._warn("times stand still or run backwards; they are counted on from the frame rate")
             pts_s = self._last_s + self._interval
         self._last_s = max(0.0, pts_s)
         return self._last_s
@@ -267,7 +231,7 @@ class _Reader:
             self._origin = ticks
         return (ticks - self._origin) * self._tick
 
-    def _note_reach(self, packet: Packet[VideoStream]) -> None:
+    def _note_reach(self, packet: Packet[Stream]) -> None:
         ticks = packet.dts if packet.pts is None else packet.pts
         if ticks is None or packet.time_base is None:
             return
@@ -300,7 +264,9 @@ class _Reader:
         declared_s = coverage.duration_s
         if declared_s is not None and not self._counts_time:
             if self._reached_s > declared_s + max(0.5, 0.02 * declared_s):
-                self._warn(f"the file goes on until {self._reached_s:.1f} s, past its declared {declared_s:.1f} s")
+                self._warn(
+                    f"the file goes on to {self._reached_s:.1f} s, past the declared {declared_s:.1f} s"
+                )
                 coverage.duration_s = self._reached_s
             elif self._reached_s < declared_s <= self._file_reached_s + 0.5 and self._stream.duration is None:
                 # The container declares the length of its longest stream: here the sound's.
@@ -309,102 +275,4 @@ class _Reader:
         if not coverage.complete and coverage.duration_s and not coverage.frames_failed:
             missing_s = coverage.duration_s - coverage.seconds_covered
             if missing_s > 0.1:
-                self._warn(f"the picture ends {missing_s:.1f} s before the declared end; the file may be cut off")
-
-
-def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to look at: the default one, else the largest; never cover art."""
-    streams = [s for s in container.streams.video if not s.disposition & _COVER_ART]
-    if not streams:
-        what = "only sound and cover art" if container.streams.video else "no picture, only sound or data"
-        raise UnsupportedMedia(f"{path} holds {what}; there is nothing to look at.")
-    streams = [s for s in streams if s.codec_context is not None]
-    if not streams:
-        raise UnsupportedMedia(f"{path} uses a video codec that cannot be decoded here; convert it to H.264.")
-    return max(
-        streams, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height, -s.index)
-    )
-
-
-def _open_decoder(stream: VideoStream, threads: int) -> VideoCodecContext:
-    decoder = stream.codec_context
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
-    decoder.thread_type = "AUTO" if threads > 1 else "NONE"
-    decoder.thread_count = threads
-    return decoder
-
-
-def _first_frame(
-    container: InputContainer, stream: VideoStream, decoder: VideoCodecContext
-) -> VideoFrame | None:
-    source = container.demux(stream)
-    for _ in range(_PROBE_PACKETS):
-        try:
-            packet = next(source)
-            if frames := decoder.decode(packet if packet.size else None):
-                return frames[0]
-        except StopIteration:
-            return None
-        except (av.FFmpegError, ValueError):
-            continue
-    return None
-
-
-def _frame_rate(stream: VideoStream) -> float:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and _RATES[0] <= rate <= _RATES[1]:
-            return float(rate)
-    return _DEFAULT_RATE
-
-
-def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """Declared length of the picture in seconds, from its start."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    start_s = float((stream.start_time or 0) * (stream.time_base or 0))
-    if "matroska" in container.format.name:
-        if end_s := _clock_seconds(stream.metadata.get("DURATION", "")):
-            return max(0.0, end_s - start_s)
-        return max(0.0, container.duration / av.time_base - start_s) if container.duration else None
-    return container.duration / av.time_base if container.duration else None
-
-
-def _clock_seconds(text: str) -> float | None:
-    """``00:01:02.500000000`` as seconds; None for anything else."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def _counted(path: Path, rate: float) -> tuple[int, float]:
-    """Packets and seconds of a file that declares no length, by reading it through."""
-    count, first_s, end_s = 0, None, 0.0
-    with open_container(path) as container:
-        stream = _picture_stream(container, path)
-        tick = float(stream.time_base or Fraction(1, 90000))
-        try:
-            for packet in container.demux(stream):
-                if not packet.size:
-                    continue
-                count += 1
-                if packet.pts is not None:
-                    pts_s = packet.pts * tick
-                    first_s = pts_s if first_s is None else min(first_s, pts_s)
-                    end_s = max(end_s, pts_s + (packet.duration or 0) * tick)
-        except av.FFmpegError:
-            pass
-    spanned_s = end_s - first_s if first_s is not None else 0.0
-    return count, spanned_s if spanned_s > 0 else max(1, count) / rate
-
-
-def _short_name(container: InputContainer, path: Path) -> str:
-    """``mp4`` rather than FFmpeg's ``mov,mp4,m4a,3gp,3g2,mj2``."""
-    names = container.format.name.split(",")
-    if "mp4" in names:
-        brand = container.metadata.get("major_brand", "").strip()
-        return "mov" if brand in ("", "qt") else "mp4"
-    if "webm" in names:
-        return "webm" if path.suffix.lower() == ".webm" else "matroska"
-    return names[0]
+                self._warn(f"the picture ends {missing_s:.1f} s before the declared end: cut off?")

@@ -1,0 +1,151 @@
+"""The picture stream of a container: which one, how long, how fast, how large."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from deepscan.errors import UnreadableMedia, UnsupportedMedia
+from deepscan.media.container import MAX_PIXELS, open_container
+from deepscan.media.info import MediaInfo
+from deepscan.media.picture import Turn
+
+DEFAULT_RATE = 25.0
+_COVER_ART = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+_PROBE_PACKETS = 300
+_RATES = (0.2, 1000.0)
+
+
+def probe_video(path: Path) -> MediaInfo:
+    """What the video is; decodes its first frame.
+
+    Raises:
+        UnreadableMedia: cannot be opened, or no frame decodes.
+        UnsupportedMedia: no moving picture in it.
+    """
+    with open_container(path) as container:
+        stream = picture_stream(container, path)
+        decoder = open_decoder(stream, threads=1)
+        first = _first_frame(container, stream, decoder)
+        if first is None:
+            raise UnreadableMedia(
+                f"{path} holds no frame that can be decoded; fetch the file again, or convert it to H.264."
+            )
+        turn = Turn.of(first)
+        width, height = turn.size(first.width, first.height)
+        codec = decoder.name
+        rate = _frame_rate(stream)
+        duration_s = _declared_s(container, stream)
+        count = stream.frames or None
+        name = _short_name(container, path)
+    if not duration_s:
+        count, duration_s = _counted(path, rate)
+    if name == "gif" and count == 1:
+        return MediaInfo("image", name, codec, width, height, 0, None, None, 1)
+    kind: Literal["video", "animation"] = "animation" if name == "gif" else "video"
+    expected = count or max(1, round(duration_s * rate))
+    return MediaInfo(kind, name, codec, width, height, turn.clockwise_deg, duration_s, rate, expected)
+
+
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The stream to look at: the default one, else the largest; never cover art."""
+    streams = [s for s in container.streams.video if not s.disposition & _COVER_ART]
+    if not streams:
+        what = "only sound and cover art" if container.streams.video else "no picture, only sound or data"
+        raise UnsupportedMedia(f"{path} holds {what}; there is nothing to look at.")
+    streams = [s for s in streams if s.codec_context is not None]
+    if not streams:
+        raise UnsupportedMedia(f"{path} uses a video codec that cannot be decoded here; convert it to H.264.")
+    default = av.stream.Disposition.default
+    return max(streams, key=lambda s: (bool(s.disposition & default), s.width * s.height, -s.index))
+
+
+def open_decoder(stream: VideoStream, threads: int) -> VideoCodecContext:
+    decoder = stream.codec_context
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.thread_type = "AUTO" if threads > 1 else "NONE"
+    decoder.thread_count = threads
+    return decoder
+
+
+def _first_frame(
+    container: InputContainer, stream: VideoStream, decoder: VideoCodecContext
+) -> VideoFrame | None:
+    source = container.demux(stream)
+    for _ in range(_PROBE_PACKETS):
+        try:
+            packet = next(source)
+            if frames := decoder.decode(packet if packet.size else None):
+                return frames[0]
+        except StopIteration:
+            return None
+        except (av.FFmpegError, ValueError):
+            continue
+    return None
+
+
+def _frame_rate(stream: VideoStream) -> float:
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and _RATES[0] <= rate <= _RATES[1]:
+            return float(rate)
+    return DEFAULT_RATE
+
+
+def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
+    """Declared length of the picture in seconds, from its start."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    start_s = float((stream.start_time or 0) * (stream.time_base or 0))
+    if "matroska" in container.format.name:
+        if end_s := _clock_seconds(stream.metadata.get("DURATION", "")):
+            return max(0.0, end_s - start_s)
+        return max(0.0, container.duration / av.time_base - start_s) if container.duration else None
+    return container.duration / av.time_base if container.duration else None
+
+
+def _clock_seconds(text: str) -> float | None:
+    """``00:01:02.500000000`` as seconds; None for anything else."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _counted(path: Path, rate: float) -> tuple[int, float]:
+    """Packets and seconds of a file that declares no length, by reading it through."""
+    count, first_s, end_s = 0, None, 0.0
+    with open_container(path) as container:
+        stream = picture_stream(container, path)
+        tick = float(stream.time_base or Fraction(1, 90000))
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                count += 1
+                if packet.pts is not None:
+                    pts_s = packet.pts * tick
+                    first_s = pts_s if first_s is None else min(first_s, pts_s)
+                    end_s = max(end_s, pts_s + (packet.duration or 0) * tick)
+        except av.FFmpegError:
+            pass
+    spanned_s = end_s - first_s if first_s is not None else 0.0
+    return count, spanned_s if spanned_s > 0 else max(1, count) / rate
+
+
+def _short_name(container: InputContainer, path: Path) -> str:
+    """``mp4`` rather than FFmpeg's ``mov,mp4,m4a,3gp,3g2,mj2``."""
+    names = container.format.name.split(",")
+    if "mp4" in names:
+        brand = container.metadata.get("major_brand", "").strip()
+        return "mov" if brand in ("", "qt") else "mp4"
+    if "webm" in names:
+        return "webm" if path.suffix.lower() == ".webm" else "matroska"
+    return names[0]
