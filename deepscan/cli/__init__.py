@@ -1,0 +1,98 @@
+"""The command line: flags become settings, results become output and an exit code.
+
+This package is the only place that prints. It imports nothing heavy by itself, so that ``--help`` and shell
+completion answer at once; each command loads what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from deepscan.cli import doctor, scan, schema, weights
+from deepscan.cli.exit_codes import ERROR
+from deepscan.cli.group import ScanByDefault
+from deepscan.errors import DeepscanError
+
+app = typer.Typer(
+    name="deepscan",
+    cls=ScanByDefault,
+    rich_markup_mode="markdown",  # lets paragraphs flow with the width of the terminal
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("scan")(scan.scan)
+app.command("doctor")(doctor.doctor)
+app.add_typer(weights.app, name="weights")
+app.command("schema")(schema.schema)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from deepscan import __version__
+
+        typer.echo(f"deepscan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def deepscan(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Say whether the faces in videos and photos were forged.
+
+    `deepscan PATH...` means `deepscan scan PATH...`.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal's encoding lacks must not end a run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:] if args is None else args))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command line; whatever happens, the answer is one of the documented exit codes."""
+    try:
+        return int(
+            typer.main.get_command(app).main(list(args), prog_name="deepscan", standalone_mode=False) or 0
+        )
+    except typer.TyperException as error:
+        return _complain(error.format_message())
+    except DeepscanError as error:
+        return _complain(str(error))
+    except typer.Abort:
+        return _complain("interrupted")
+    except SystemExit as error:
+        # Typer exits with 1 when nobody reads the output any more, and here 1 would mean a forgery.
+        return ERROR if error.code not in (0, None) else 0
+    except Exception as error:
+        if _verbose(args):
+            import traceback
+
+            traceback.print_exc()
+        return _complain(
+            f"internal error, nothing is decided ({type(error).__name__}: {error}); -v shows where"
+        )
+
+
+def _complain(message: str) -> int:
+    """One sentence on stderr; Typer has said everything already where the message is empty."""
+    from deepscan.report.escape import visible
+
+    if message:
+        typer.echo(f"deepscan: {visible(message)}", err=True)
+    return ERROR
+
+
+def _verbose(args: Sequence[str]) -> bool:
+    return any(re.fullmatch(r"-[a-zA-Z]*v[a-zA-Z]*|--verbose", arg) for arg in args)

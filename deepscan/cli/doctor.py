@@ -1,0 +1,162 @@
+"""``deepscan doctor``: is this installation able to scan, and if not, what is to be done."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from deepscan.cli.exit_codes import ERROR
+
+PACKAGES = (
+    "av",
+    "insightface",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "opencv-python",
+    "numpy",
+    "pillow",
+    "typer",
+    "rich",
+)
+OPTIONAL_PACKAGES = ("onnxruntime-gpu",)
+MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; ``repair`` is one line to type."""
+
+    state: Literal["ok", "note", "fail"]
+    text: str
+    repair: str | None = None
+
+
+def doctor(
+    weights: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Weights folder instead of the shipped one.")
+    ] = None,
+    face_model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An InsightFace detector instead of the shipped one.")
+    ] = None,
+) -> None:
+    """Check the installation: versions, ONNX Runtime, model files. Exit code 2 when something is broken."""
+    failed = False
+    for finding in examine(weights, face_model):
+        failed = failed or finding.state == "fail"
+        typer.echo(f"{MARKS[finding.state]}  {finding.text}")
+        if finding.repair:
+            typer.echo(f"      repair: {finding.repair}")
+    typer.echo("Something is broken; see above." if failed else "deepscan can scan on this machine.")
+    if failed:
+        raise typer.Exit(ERROR)
+
+
+def examine(weights: Path | None = None, face_model: Path | None = None) -> Iterator[Finding]:
+    """Every check, in order; one that breaks down is a finding, not the end."""
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _versions,
+        lambda: _providers(weights),
+        lambda: _weights(weights),
+        lambda: _face_model(weights, face_model),
+    )
+    for check in checks:
+        try:
+            yield from check()
+        except Exception as error:
+            yield Finding("fail", f"{type(error).__name__}: {error}")
+
+
+def _versions() -> Iterator[Finding]:
+    from deepscan import __version__
+
+    yield Finding("ok", f"deepscan {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for package in PACKAGES:
+        found = _installed(package)
+        if found is not None:
+            yield Finding("ok", f"{package} {found}")
+        elif package not in OPTIONAL_PACKAGES:
+            yield Finding("fail", f"{package} is not installed", f"{sys.executable} -m pip install {package}")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _providers(weights: Path | None) -> Iterator[Finding]:
+    import onnxruntime
+
+    from deepscan.runtime import CUDA
+
+    available = onnxruntime.get_available_providers()
+    yield Finding("ok", f"ONNX Runtime's providers: {', '.join(available)}")
+    gpu_build = _installed("onnxruntime-gpu")
+    if gpu_build is None:
+        yield Finding("note", "onnxruntime-gpu is not installed: scans run on the CPU")
+    elif CUDA not in available:
+        # onnxruntime and onnxruntime-gpu share their files; here the CPU build was laid over the GPU build.
+        yield Finding(
+            "fail",
+            "onnxruntime-gpu is installed, but onnxruntime's files lie over it: there is no CUDA provider",
+            f"{sys.executable} -m pip install --force-reinstall --no-deps onnxruntime-gpu=={gpu_build}",
+        )
+    else:
+        yield _cuda(weights)
+
+
+def _cuda(folder: Path | None) -> Finding:
+    from deepscan.config import load
+    from deepscan.runtime import CPU, Session, providers
+    from deepscan.weights import Weights
+
+    if providers("auto")[0] == CPU:
+        return Finding("note", "no NVIDIA GPU answers here: scans run on the CPU")
+    weights = Weights(load({"weights": folder}).weights)
+    if Session(weights.path(next(iter(weights.manifest.detectors)))).device == "cuda":
+        return Finding("ok", "the networks run on an NVIDIA GPU")
+    return Finding(
+        "note",
+        "an NVIDIA GPU answers, but the CUDA libraries do not load: scans run on the CPU",
+        f"{sys.executable} -m pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    )
+
+
+def _weights(folder: Path | None) -> Iterator[Finding]:
+    from deepscan.config import load
+    from deepscan.detectors import SPECS
+    from deepscan.weights import Weights
+
+    weights = Weights(load({"weights": folder}).weights)
+    for name in SPECS:
+        if name not in weights.manifest.detectors:
+            yield Finding("fail", f"{weights.manifest.path}: lists no detector {name}")
+    for model in weights.files():
+        problem = weights.problem(model)
+        if problem is None:
+            yield Finding("ok", f"{model.name} {model.sha256[:12]}… ({weights.root / model.file})")
+        else:
+            yield Finding("fail", problem)
+
+
+def _face_model(folder: Path | None, face_model: Path | None) -> Iterator[Finding]:
+    import numpy as np
+
+    from deepscan.config import load
+    from deepscan.faces import FaceEngine
+    from deepscan.runtime import CPU
+    from deepscan.weights import Weights
+
+    config = load({"weights": folder, "face_model": face_model})
+    path = config.face_model or Weights(config.weights).face_path()
+    engine = FaceEngine(path, providers=[CPU], threads=1)
+    engine.detect(np.zeros((64, 64, 3), np.uint8))
+    yield Finding("ok", f"the face model runs ({path})")

@@ -1,0 +1,31 @@
+"""JSON Lines: a line per file as soon as it is finished, each complete in itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+from deepscan.report.json import dumps, file_object, origin
+
+if TYPE_CHECKING:
+    from deepscan.batch import RunReport
+    from deepscan.scan import FileReport
+
+
+class JsonlReport:
+    """Writes and flushes one line per file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._origin: dict[str, Any] = {}
+
+    def begin(self, run: RunReport) -> None:
+        """Remember what every line repeats."""
+        self._origin = origin(run)
+
+    def file(self, file: FileReport) -> None:
+        """Write the file's line."""
+        self._stream.write(dumps({**self._origin, **file_object(file)}) + "\n")
+        self._stream.flush()
+
+    def end(self, run: RunReport) -> None:
+        """Every line is written already."""

@@ -1,0 +1,203 @@
+"""The report for a person: one glance says which file, which face, when, and which detectors say so.
+
+A file of a longer run whose verdict is ``real`` takes one line; ``verbose`` shows everything of every file,
+``quiet`` shows one line for each file that somebody should look at and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from deepscan.detectors import SPECS
+from deepscan.report.drawing import Drawing
+from deepscan.report.escape import visible
+
+if TYPE_CHECKING:
+    from deepscan.batch import RunReport
+    from deepscan.ensemble import DetectorVerdict
+    from deepscan.scan import FileReport, TrackReport
+
+FACES_SHOWN = 4
+WARNINGS_SHOWN = 3
+TITLE_WIDTH = max(len(spec.title) for spec in SPECS.values())
+
+VERDICT_STYLES = {"fake": "bold white on red", "real": "bold green", "uncertain": "bold black on yellow"}
+NO_VERDICT_STYLE = "bold magenta"
+
+
+class TerminalReport:
+    """Prints every file as it finishes and a line for the whole run at the end."""
+
+    def __init__(self, console: Console, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._console = console
+        self._draw = Drawing(console)
+        self._quiet = quiet
+        self._verbose = verbose
+        self._several = False
+        self._not_counted: tuple[str, ...] = ()
+
+    def begin(self, run: RunReport) -> None:
+        """Learn how much room each file may take."""
+        self._several = run.total > 1
+        self._not_counted = run.not_counted
+
+    def file(self, file: FileReport) -> None:
+        """Print one file."""
+        if self._quiet and file.verdict == "real" and file.status == "scanned":
+            return
+        self._line(self._heading(file))
+        if self._quiet:
+            return
+        if file.error is not None:
+            self._note("", self._without_path(file))
+        brief = self._several and not self._verbose and file.verdict == "real" and file.status == "scanned"
+        if not brief:
+            self._faces(file)
+            self._coverage(file)
+        self._skipped(file)
+        if not brief:
+            self._line(Text())
+
+    def end(self, run: RunReport) -> None:
+        """Print what the run amounts to."""
+        if self._quiet:
+            return
+        if self._several:
+            self._line(self._summary(run))
+        if run.left_out:
+            noun = "file is" if run.left_out == 1 else "files are"
+            self._line(Text(f"{run.left_out} other {noun} no media and left out", style="dim"))
+        if self._verbose:
+            self._line(Text(f"deepscan {run.version} on {run.provider}", style="dim"))
+
+    def _line(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+    def _note(self, label: str, text: str, style: str = "") -> None:
+        """A labelled line below the file's heading; long ones wrap under themselves."""
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=9, style="dim")
+        row.add_column(style=style)
+        row.add_row(label, Text(text))
+        self._console.print(Padding(row, (0, 0, 0, 2)))
+
+    def _heading(self, file: FileReport) -> Text:
+        text = self._label(file.verdict, file.probability, file.status)
+        text.append("  ").append(visible(file.path), style="bold")
+        facts = []
+        if file.status == "partial":
+            facts.append("only a part could be read")
+        if file.media is not None:
+            facts.append(f"{visible(file.media.codec)} {file.media.width}x{file.media.height}")
+            if file.media.duration_s is not None and file.media.kind != "image":
+                facts.append(self._draw.moment(file.media.duration_s))
+        if self._verbose:
+            facts.append(f"scanned in {file.seconds:.1f} s")
+        return text.append("".join(f" {self._draw.dot} {fact}" for fact in facts), style="dim")
+
+    def _label(self, verdict: str | None, probability: float | None, status: str) -> Text:
+        if verdict is None:
+            name = "no verdict" if status in ("scanned", "partial") else status.replace("_", " ")
+            return Text(f" {name.upper()} ", style=NO_VERDICT_STYLE)
+        share = "" if probability is None else f" {percent(probability)}"
+        return Text(f" {verdict.upper()}{share} ", style=VERDICT_STYLES[verdict])
+
+    def _without_path(self, file: FileReport) -> str:
+        """The error without the path that the heading has just named."""
+        error = visible(file.error or "")
+        return error.removeprefix(f"{visible(file.path)}: ")
+
+    def _faces(self, file: FileReport) -> None:
+        timed = file.media is None or file.media.kind != "image"
+        tracks = sorted(file.tracks, key=lambda track: (-(track.probability or 0.0), track.id))
+        shown = tracks if self._verbose else tracks[:FACES_SHOWN]
+        for track in shown:
+            self._console.print(Padding(self._face(track, timed), (0, 0, 0, 2)))
+        if hidden := len(tracks) - len(shown):
+            noun = "face" if hidden == 1 else "faces"
+            self._note("", f"{hidden} less suspicious {noun} not shown (-v shows all)", "dim")
+
+    def _face(self, track: TrackReport, timed: bool) -> Table:
+        heading = Text(f"face {track.id}", style="bold")
+        if timed:
+            heading.append(f"  {self._draw.span(track.start_s, track.end_s)}")
+        heading.append(f"  {track.face_width_px} px wide  ", style="dim")
+        heading.append_text(self._label(track.verdict, track.probability, "scanned"))
+        rows = Table.grid(padding=(0, 1))
+        rows.add_column(width=TITLE_WIDTH)
+        rows.add_column(overflow="fold")
+        for detector in track.detectors:
+            rows.add_row(Text(SPECS[detector.name].title), self._opinion(detector, timed))
+        beside = Table.grid()
+        beside.add_row(heading)
+        beside.add_row(rows)
+        picture = self._draw.thumbnail(track.thumbnail)
+        if picture is None:
+            return beside
+        face = Table.grid(padding=(0, 2))
+        face.add_row(picture, beside)
+        return face
+
+    def _opinion(self, detector: DetectorVerdict, timed: bool) -> Text:
+        if detector.probability is None:
+            return Text(f"no score: {visible(detector.reason or 'unknown reason')}", style="dim")
+        counted = detector.name not in self._not_counted
+        text = self._draw.bar(detector.probability, dim=not counted)
+        text.append(f" {percent(detector.probability):>5}")
+        if timed and detector.peak is not None:
+            text.append(
+                f"  strongest at {self._draw.span(detector.peak.start_s, detector.peak.end_s)}", style="dim"
+            )
+        if not counted:
+            text.append("  not counted: no better than chance on validation", style="dim")
+        return text
+
+    def _coverage(self, file: FileReport) -> None:
+        coverage = file.coverage
+        if coverage is None:
+            return
+        if file.media is None or file.media.kind != "image":
+            text = f"{coverage.frames_decoded} frames, {self._draw.moment(coverage.seconds_covered)}"
+            if coverage.duration_s is not None:
+                text += f" of {self._draw.moment(coverage.duration_s)}"
+            if coverage.frames_failed:
+                text += f", {coverage.frames_failed} frames could not be decoded"
+            self._note("looked at", text)
+        shown = coverage.warnings if self._verbose else coverage.warnings[:WARNINGS_SHOWN]
+        for warning in shown:
+            self._note("warning", visible(warning), "yellow")
+        if hidden := len(coverage.warnings) - len(shown):
+            self._note("", f"{hidden} more warnings (-v shows all)", "dim")
+
+    def _skipped(self, file: FileReport) -> None:
+        for faces in file.skipped:
+            noun = "face" if faces.count == 1 else "faces"
+            text = f"{faces.count} {noun}: {visible(faces.reason)}"
+            if file.media is None or file.media.kind != "image":
+                text += f", {self._draw.span(faces.start_s, faces.end_s)}"
+            self._note("skipped", text)
+
+    def _summary(self, run: RunReport) -> Text:
+        verdicts = Counter(file.verdict for file in run.files)
+        partial = sum(file.status == "partial" for file in run.files)
+        parts = [(verdicts[name], name, VERDICT_STYLES[name]) for name in ("fake", "uncertain", "real")]
+        parts += [(verdicts[None], "without a verdict", NO_VERDICT_STYLE), (partial, "read only in part", "")]
+        text = Text(f"{len(run.files)} files: ", style="bold")
+        return text.append_text(
+            Text(", ").join(Text(f"{count} {name}", style=style) for count, name, style in parts if count)
+        )
+
+
+def percent(probability: float) -> str:
+    """Whole percents; never 0 % or 100 %, which no detector can know."""
+    if probability > 0.99:
+        return ">99 %"
+    if probability < 0.01:
+        return "<1 %"
+    return f"{probability:.0%}".replace("%", " %")
