@@ -1,9 +1,10 @@
 """Where one shot ends and the next begins.
 
-Two frames are compared by structure (correlation of 16 x 16 grey thumbnails) and by colour (Hellinger
-distance of 6 x 6 x 6 colour histograms). A fade or a flash changes the colours but not the structure,
-motion changes the structure but hardly the colours; a cut changes both. Their sum was at most 0.17
-between neighbouring frames of 50 clips, and at least 0.5 (99.5 %: 0.7) between frames of different clips.
+Two frames are compared by structure (1 - correlation of 16 x 16 grey thumbnails) and by colour (Hellinger
+distance of 6 x 6 x 6 colour histograms). A fade or a flash changes the colours but hardly the structure;
+motion changes the structure but hardly the colours; a cut changes both. Measured on 50 clips, structure +
+2 * colour: at most 0.21 between neighbouring frames, under 0.9 for 95 % of frames 2.5 s apart in one shot,
+at least 0.77 (99.5 %: 0.93) between frames of different clips, whose structure always differs by 0.24.
 A dissolve is gradual like a fade and is not called a cut; it is one when the frames before and after it
 are compared across a gap.
 """
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 THUMBNAIL_PX = 16
 BINS = 6
-CUT = 0.45
-# Seconds apart, people and cameras move; whoever moved that far is not linked by position anyway.
-CUT_ACROSS_GAP = 0.6
-GAP_S = 0.5
+COLOUR_WEIGHT = 2.0
+STRUCTURE = 0.15
+CUT = 0.6
+# Across a gap, people and cameras move within one shot.
+CUT_ACROSS_GAP = 0.9
+GAP_S = 0.1
 
 
 class ShotCuts:
@@ -39,10 +42,10 @@ class ShotCuts:
         last, self._last = self._last, (structure, colours, pts_s)
         if last is None:
             return False
-        correlation = float((structure * last[0]).sum())
+        change = 1 - float((structure * last[0]).sum())
         hellinger = float(np.sqrt(max(0.0, 1 - float(np.sqrt(colours * last[1]).sum()))))
         limit = CUT_ACROSS_GAP if pts_s - last[2] > GAP_S else CUT
-        return (1 - correlation) + hellinger > limit
+        return change > STRUCTURE and change + COLOUR_WEIGHT * hellinger > limit
 
 
 def _signature(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
