@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,10 +27,8 @@ __all__ = ["FileReport", "ScanConfig", "__version__", "scan"]
 
 __version__ = "0.1.0"
 
-_HOME = {"ScanConfig": "deepscan.config", "FileReport": "deepscan.scan"}
 
-
-def scan(path: str | os.PathLike[str], config: ScanConfig | None = None) -> FileReport:
+def _scan(path: str | os.PathLike[str], config: ScanConfig | None = None) -> FileReport:
     """Scan one video or photo.
 
     The networks stay loaded for the next call with the same settings.
@@ -55,9 +55,25 @@ def _scanner(config: ScanConfig) -> Scanner:
     return Scanner(config)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        import importlib
+class ScanModule(ModuleType):
+    """What ``deepscan.scan`` is: the module, and the function of the same name when called.
 
-        return getattr(importlib.import_module(_HOME[name]), name)
+    Python binds a submodule's name in its package when the submodule is first imported, which would
+    replace a function ``deepscan.scan`` at some point of the run.
+    """
+
+    __call__ = staticmethod(_scan)
+
+
+if TYPE_CHECKING:
+    scan = _scan
+
+
+def __getattr__(name: str) -> Any:
+    if name == "scan":
+        return import_module("deepscan.scan")
+    if name == "ScanConfig":
+        return import_module("deepscan.config").ScanConfig
+    if name == "FileReport":
+        return import_module("deepscan.scan").FileReport
     raise AttributeError(f"module 'deepscan' has no attribute {name!r}")

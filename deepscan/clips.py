@@ -90,16 +90,19 @@ def cut_square(rgb: NDArray[np.uint8], affine: Affine, size_px: int) -> NDArray[
     source = (corners - shift) @ np.linalg.inv(turn).T
     factor = 1 << max(0, int(np.floor(np.log2(1 / zoom) + 1e-6)))
     if factor > 1:
-        x0, y0 = np.maximum(np.floor(source.min(0)).astype(int) - 2, 0)
-        x1, y1 = np.ceil(source.max(0)).astype(int) + 2 + factor
+        margin = max(2, factor // 2)  # else the outermost pixels would mix with what lies outside
+        x0, y0 = np.maximum(np.floor(source.min(0)).astype(int) - margin, 0)
+        x1, y1 = np.ceil(source.max(0)).astype(int) + margin + factor
         part = rgb[y0:y1, x0:x1]
         h, w = part.shape[0] // factor * factor, part.shape[1] // factor * factor
         if h and w:
-            rgb = cv2.resize(part[:h, :w], (w // factor, h // factor), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(part[:h, :w], (w // factor, h // factor), interpolation=cv2.INTER_AREA)
+            rgb = np.asarray(small, np.uint8)
             # pixel centres: frame = factor * small + (factor - 1) / 2 + (x0, y0)
             offset = np.array([x0, y0]) + (factor - 1) / 2
             affine = np.column_stack([turn * factor, turn @ offset + shift])
-    return cv2.warpAffine(rgb, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
+    square = cv2.warpAffine(rgb, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
+    return np.asarray(square, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""Where settings come from, and what a wrong one says."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepscan.config import SETTINGS, ScanConfig, load
+from deepscan.errors import UsageError
+
+
+def test_defaults(tmp_path: Path) -> None:
+    config = load(env={}, directory=tmp_path)
+    assert config == ScanConfig()
+    assert config.detectors == ("gml", "global_local", "sola", "resnet3d", "local_features")
+    assert (config.device, config.max_faces, config.min_face_px, config.jobs) == ("auto", 8, 48, 1)
+
+
+def test_every_field_can_be_set() -> None:
+    assert set(SETTINGS) == {field.name for field in dataclasses.fields(ScanConfig)}
+
+
+def test_flags_beat_environment_beat_file_beat_defaults(tmp_path: Path) -> None:
+    (tmp_path / "deepscan.toml").write_text("max-faces = 3\nmin_face_px = 30\njobs = 2\n")
+    env = {"DEEPSCAN_MIN_FACE_PX": "40", "DEEPSCAN_JOBS": "4", "DEEPSCAN_DEVICE": ""}
+    config = load({"jobs": 5, "device": None}, env=env, directory=tmp_path)
+    assert (config.max_faces, config.min_face_px, config.jobs, config.device) == (3, 40, 5, "auto")
+
+
+def test_pyproject_is_found_from_a_directory_below(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.deepscan]\nfail-on = "uncertain"\nweights = "w"\n')
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    (below / "pyproject.toml").write_text("[tool.other]\nx = 1\n")
+    config = load(env={}, directory=below)
+    assert config.fail_on == "uncertain"
+    assert config.weights == tmp_path.resolve() / "w"
+
+
+def test_deepscan_toml_wins_over_pyproject_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.deepscan]\njobs = 2\nmax_faces = 2\n")
+    (tmp_path / "deepscan.toml").write_text("jobs = 3\n")
+    config = load(env={}, directory=tmp_path)
+    assert (config.jobs, config.max_faces) == (3, 8)
+
+
+@pytest.mark.parametrize("value", ["sola,gml", "SOLA, gml", ["sola", "gml"], ("gml", "sola,gml")])
+def test_detectors_come_in_report_order_once_each(value: Any) -> None:
+    assert load({"detectors": value}, env={}).detectors == ("gml", "sola")
+    assert load({"detectors": "local-features"}, env={}).detectors == ("local_features",)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", True), ("yes", True), ("off", False), ("False", False)])
+def test_flags_from_the_environment(text: str, expected: bool) -> None:
+    assert load(env={"DEEPSCAN_THOROUGH": text}).thorough is expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"detectors": "soal"}, "detectors must be among .* not 'soal'; did you mean sola?"),
+        ({"detectors": ""}, "detectors must be at least one of"),
+        ({"device": "cud"}, "device must be one of auto, cpu, cuda, not 'cud'; did you mean cuda?"),
+        ({"threshold": 1.5}, "threshold must be a number from 0 to 1, not '1.5'."),
+        ({"threshold": float("nan")}, "threshold must be a number from 0 to 1"),
+        ({"jobs": 0}, "jobs must be a whole number, 1 or more, not '0'."),
+        ({"jobs": True}, "jobs must be a whole number"),
+        ({"max_faces": "many"}, "max_faces must be a whole number"),
+        ({"thorough": "maybe"}, "thorough must be true or false"),
+        ({"max_face": 3}, "command line: there is no setting max_face; did you mean max_faces?"),
+        ({"colour": 3}, "there is no setting colour; known settings: detectors, "),
+    ],
+)
+def test_a_wrong_flag_is_named_in_one_sentence(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")) as caught:
+        load(flags, env={})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_key_or_value_in_a_file_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "deepscan.toml"
+    path.write_text("treshold = 0.5\n")
+    with pytest.raises(
+        UsageError, match=r"deepscan\.toml: there is no setting treshold; did you mean threshold\?"
+    ):
+        load(env={}, directory=tmp_path)
+    path.write_text("threshold = 'high'\n")
+    with pytest.raises(
+        UsageError, match=r"deepscan\.toml: threshold must be a number from 0 to 1, not 'high'"
+    ):
+        load(env={}, directory=tmp_path)
+    path.write_text("threshold = \n")
+    with pytest.raises(UsageError, match=r"deepscan\.toml: this configuration file cannot be read"):
+        load(env={}, directory=tmp_path)
+
+
+def test_a_misspelt_variable_is_an_error_and_a_foreign_one_is_not() -> None:
+    with pytest.raises(UsageError, match="no DEEPSCAN_MAXFACES; did you mean DEEPSCAN_MAX_FACES"):
+        load(env={"DEEPSCAN_MAXFACES": "3"})
+    assert load(env={"DEEPSCAN_BUILD_NUMBER_OF_CI": "3"}) == load(env={})
+
+
+def test_the_python_api_checks_values_too() -> None:
+    with pytest.raises(UsageError, match="min_face_px must be a whole number, 1 or more"):
+        ScanConfig(min_face_px=0)
+    assert hash(ScanConfig(detectors=("sola",))) == hash(ScanConfig(detectors=("sola",)))

@@ -1,0 +1,142 @@
+"""Sessions: devices, threads and results that do not depend on either."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from deepscan import runtime
+from deepscan.clips import Clip
+from deepscan.detectors import SPECS
+from deepscan.detectors.detector import Detector
+from deepscan.errors import DeviceError, ScoreError, WeightsError
+from deepscan.runtime import CPU, CUDA, Session, providers, thread_count
+from tests.doubles import brightness_net
+
+
+def test_cpu_is_always_there() -> None:
+    assert providers("cpu") == [CPU]
+
+
+def test_auto_is_the_cpu_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(runtime, "_gpu_count", lambda: 0)
+    assert providers("auto") == [CPU]
+    with pytest.raises(DeviceError, match="no NVIDIA driver"):
+        providers("cuda")
+
+
+def test_auto_takes_a_gpu_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(runtime, "_gpu_count", lambda: 1)
+    assert providers("auto") == providers("cuda") == [CUDA, CPU]
+
+
+def test_cuda_without_the_gpu_build_says_how_to_repair_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    with pytest.raises(DeviceError, match="pip install --force-reinstall --no-deps onnxruntime-gpu"):
+        providers("cuda")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity mask")
+def test_threads_come_from_the_affinity_mask() -> None:
+    mask = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(mask)})
+        assert thread_count() == 1
+    finally:
+        os.sched_setaffinity(0, mask)
+    assert thread_count() == len(mask)
+    assert thread_count(jobs=10_000) == 1
+    assert thread_count(7) == 7
+
+
+def conv_net(path: Path) -> Path:
+    """A small network of operators whose sums could depend on threads: convolutions, a mean, a product."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(0, 0.05, (64, 3, 7, 7)),
+        "w2": rng.normal(0, 0.05, (96, 64, 3, 3)),
+        "w3": rng.normal(0, 0.3, (96, 1)),
+        "b3": np.zeros(1),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["f"], ["x"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["x", "w1"], ["c1"], strides=[2, 2]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["c2"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["v"]),
+        helper.make_node("Gemm", ["v", "w3", "b3"], ["l"]),
+        helper.make_node("Flatten", ["l"], ["p"], axis=0),
+        helper.make_node("Sigmoid", ["p"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "conv",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ("batch", 256, 256, 3))],
+        [
+            helper.make_tensor_value_info("probability", TensorProto.FLOAT, None),
+            helper.make_tensor_value_info("c2", TensorProto.FLOAT, None),
+        ],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_results_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    path = conv_net(tmp_path / "net.onnx")
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3)).astype(np.uint8)
+    runs = [
+        Session(path, device="cpu", threads=threads).run(pixels, ["probability", "c2"])
+        for threads in (1, 2, 3)
+    ]
+    for other in runs[1:]:
+        np.testing.assert_array_equal(runs[0]["c2"], other["c2"])
+        np.testing.assert_array_equal(runs[0]["probability"], other["probability"])
+
+
+def test_outputs_come_by_name(tmp_path: Path) -> None:
+    session = Session(conv_net(tmp_path / "net.onnx"), device="cpu")
+    assert session.outputs == ("probability", "c2")
+    assert session.device == "cpu"
+    assert set(session.run(np.zeros((1, 256, 256, 3), np.uint8), ["c2"])) == {"c2"}
+    with pytest.raises(WeightsError, match="has no output evidence"):
+        session.run(np.zeros((1, 256, 256, 3), np.uint8), ["evidence"])
+    with pytest.raises(WeightsError, match="cannot run on pixels of shape"):
+        session.run(np.zeros((1, 9, 9, 3), np.uint8), ["probability"])
+
+
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(WeightsError, match=r"broken\.onnx: ONNX Runtime cannot load this model"):
+        Session(path, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["gml", "sola"])
+def test_a_detector_scores_each_clip_for_itself(tmp_path: Path, name: str) -> None:
+    spec = SPECS[name]
+    detector = Detector(spec, Session(brightness_net(tmp_path / "net.onnx", name), device="cpu"))
+    shape = (spec.frames, spec.size_px, spec.size_px, 3)
+    times_s = tuple(0.5 + i for i in range(spec.frames))
+    clips = [Clip(4, np.full(shape, value, np.uint8), times_s) for value in (0, 255, 128)]
+    scores = detector.score(clips)
+    assert [round(score.probability, 2) for score in scores] == [0.0, 1.0, 0.51]
+    assert {(s.track_id, s.start_s, s.end_s) for s in scores} == {(4, 0.5, 0.5 + spec.frames - 1)}
+    assert detector.score(clips[::-1]) == scores[::-1]
+
+
+def test_what_is_not_a_probability_is_an_error(tmp_path: Path) -> None:
+    net = brightness_net(tmp_path / "net.onnx", "sola", gain=float("nan"))
+    detector = Detector(SPECS["sola"], Session(net, device="cpu"))
+    with pytest.raises(ScoreError, match=r"sola: returned nan for the face of track 2 at 1\.50 s"):
+        detector.score([Clip(2, np.zeros((1, 256, 256, 3), np.uint8), (1.5,))])
