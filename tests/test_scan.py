@@ -23,6 +23,7 @@ from deepscan.detectors import SPECS
 from deepscan.errors import ScoreError, WeightsError
 from deepscan.scan import FileReport, Scanner
 from tests.doubles import write_weights
+from tests.media import make
 
 REPOSITORY = Path(__file__).parents[1]
 RATE = 25
@@ -50,13 +51,8 @@ def scene(index: int, **heads: tuple[str, int]) -> Picture:
 
 
 def film(path: Path, *, frames: int = 40, **heads: tuple[str, int]) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 640, 320, "yuv420p", 4_000_000
-        for index in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(index, **heads), format="rgb24")))
-        container.mux(stream.encode())
-    return path
+    pictures = (scene(index, **heads) for index in range(frames))
+    return make.write_clip(path, pictures, fps=RATE, codec="mpeg4", options={"b": "4M"})
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +111,18 @@ def test_same_file_same_scores_whatever_else_is_scanned(
     assert Scanner(replace(config, detectors=("sola",))).scan(two_faces).tracks[0].detectors == tuple(
         d for d in first.tracks[0].detectors if d.name == "sola"
     )
+
+
+def test_thorough_looks_at_every_window(scanner: Scanner, config: ScanConfig, tmp_path: Path) -> None:
+    path = film(tmp_path / "long.mp4", frames=112, one=("plain", 200))
+    sampled, thorough = scanner.scan(path), Scanner(replace(config, thorough=True)).scan(path)
+    clips = [
+        len(detector.scores)
+        for report in (sampled, thorough)
+        for detector in report.tracks[0].detectors
+        if detector.name == "resnet3d"
+    ]
+    assert clips == [3, 7]
 
 
 def photo(path: Path, brightness: str = "bright") -> Path:
