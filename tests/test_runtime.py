@@ -26,7 +26,7 @@ def test_cpu_is_always_there() -> None:
 
 def test_auto_is_the_cpu_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(runtime, "_gpu_count", lambda: 0)
+    monkeypatch.setattr(runtime, "gpu_count", lambda: 0)
     assert providers("auto") == [CPU]
     with pytest.raises(DeviceError, match="no NVIDIA driver"):
         providers("cuda")
@@ -34,7 +34,7 @@ def test_auto_is_the_cpu_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -
 
 def test_auto_takes_a_gpu_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(runtime, "_gpu_count", lambda: 1)
+    monkeypatch.setattr(runtime, "gpu_count", lambda: 1)
     assert providers("auto") == providers("cuda") == [CUDA, CPU]
 
 
