@@ -12,8 +12,8 @@ Linking uses no appearance, so no face is ever identified:
   the boxes overlap by an IoU of 0.3. That is conservative on purpose: a face split into two tracks is
   still scored twice, two people merged into one track would hide a forgery behind a real face.
 
-A track starts at a confidence of 0.8 and goes on down to 0.4, survives two missed looks inside 0.5 s, and
-ends at a shot cut. Whoever comes back later is a new track.
+A track starts at the engine's confidence and goes on down to half of that, survives two missed looks
+inside 0.5 s, and ends at a shot cut. Whoever comes back later is a new track.
 
 Faces whose box is narrower (short side) than ``min_face_px`` are not handed on; once handed on, a face
 stays until it falls below 0.8 of that. At most ``max_faces`` are handed on at a time: those already
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from deepscan.face_engine import CONFIDENCE, Face, FaceEngine, iou
+from deepscan.face_engine import Face, FaceEngine, iou
 from deepscan.shots import ShotCuts
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "SkippedFaces", "Tr
 
 KEY_FRAMES = 5
 KEY_S = 0.21
-CONFIDENCE_TO_STAY = 0.4
+CONFIDENCE_TO_STAY = 0.5
 MAX_MISSES = 2
 MOTION_S = 0.5
 IOU_MOVING = 0.15
@@ -218,7 +218,7 @@ class FaceTracker:
     def _look(self, frame: Frame) -> None:
         """Find the faces of a key frame and give each to its track, or a new one."""
         self._key = frame
-        found = self._engine.detect(frame.rgb, confidence=CONFIDENCE_TO_STAY)
+        found = self._engine.detect(frame.rgb, confidence=CONFIDENCE_TO_STAY * self._engine.confidence)
         matches = self._match(found, frame.pts_s)
         for number, track in enumerate(list(self._live)):
             if number in matches:
@@ -229,7 +229,7 @@ class FaceTracker:
                     self._live.remove(track)
         taken = set(matches.values())
         for number, face in enumerate(found):
-            if number not in taken and face.confidence >= CONFIDENCE:
+            if number not in taken and face.confidence >= self._engine.confidence:
                 track = _Live(face, frame.pts_s, frame.index)
                 self._live.append(track)
                 self._note(track)

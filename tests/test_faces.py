@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from skimage.data import astronaut
 
 from deepscan.errors import FaceModelError
-from deepscan.faces import FaceEngine, FaceTrack, FaceTracker, TrackedFace
+from deepscan.faces import Face, FaceEngine, FaceTrack, FaceTracker, TrackedFace
 from deepscan.media import Frame
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "faces"
@@ -119,6 +119,21 @@ def test_small_face_in_a_very_large_photo_is_found() -> None:
 
 def test_no_face_in_textures() -> None:
     assert engine().detect(background()) == []
+
+
+def test_doubtful_face_must_be_found_at_half_the_scale_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = background(size=(480, 640))
+    box = np.array([100, 100, 180, 200], np.float32)
+    looks = {640: 0.95, 320: 0.3}
+
+    def look(_: NDArray[np.uint8], long_side_px: int, confidence: float) -> list[Face]:
+        found = looks[long_side_px]
+        return [Face(box, np.zeros((5, 2), np.float32), found)] if found >= confidence else []
+
+    monkeypatch.setattr(engine(), "_look", look)
+    assert engine().detect(rgb) == []
+    looks[320] = 0.9
+    assert [face.confidence for face in engine().detect(rgb)] == [0.9]
 
 
 def test_still_photo_is_one_track() -> None:
