@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from deepscan.cli import doctor, scan, schema, weights
+from deepscan.cli import doctor, evaluate, scan, schema, train, weights
 from deepscan.cli.exit_codes import ERROR
 from deepscan.cli.group import ScanByDefault
 from deepscan.errors import DeepscanError
@@ -28,6 +28,8 @@ app = typer.Typer(
 app.command("scan")(scan.scan)
 app.command("doctor")(doctor.doctor)
 app.add_typer(weights.app, name="weights")
+app.add_typer(train.app, name="train")
+app.command("evaluate")(evaluate.evaluate)
 app.command("schema")(schema.schema)
 
 

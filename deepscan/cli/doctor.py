@@ -95,7 +95,7 @@ def _installed(package: str) -> str | None:
 def _providers(weights: Path | None) -> Iterator[Finding]:
     import onnxruntime
 
-    from deepscan.runtime import CUDA
+    from deepscan.runtime import CUDA, gpu_count
 
     available = onnxruntime.get_available_providers()
     yield Finding("ok", f"ONNX Runtime's providers: {', '.join(available)}")
@@ -103,10 +103,11 @@ def _providers(weights: Path | None) -> Iterator[Finding]:
     if gpu_build is None:
         yield Finding("note", "onnxruntime-gpu is not installed: scans run on the CPU")
     elif CUDA not in available:
-        # onnxruntime and onnxruntime-gpu share their files; here the CPU build was laid over the GPU build.
+        # onnxruntime and onnxruntime-gpu share their files, and whichever is installed last wins.
         yield Finding(
-            "fail",
-            "onnxruntime-gpu is installed, but onnxruntime's files lie over it: there is no CUDA provider",
+            "fail" if gpu_count() else "note",
+            "onnxruntime-gpu is installed, but onnxruntime's files lie over it: scans run on the CPU"
+            + ("" if gpu_count() else " (no NVIDIA GPU answers here, so nothing is lost)"),
             f"{sys.executable} -m pip install --force-reinstall --no-deps onnxruntime-gpu=={gpu_build}",
         )
     else:
@@ -115,10 +116,10 @@ def _providers(weights: Path | None) -> Iterator[Finding]:
 
 def _cuda(folder: Path | None) -> Finding:
     from deepscan.config import load
-    from deepscan.runtime import CPU, Session, providers
+    from deepscan.runtime import Session, gpu_count
     from deepscan.weights import Weights
 
-    if providers("auto")[0] == CPU:
+    if not gpu_count():
         return Finding("note", "no NVIDIA GPU answers here: scans run on the CPU")
     weights = Weights(load({"weights": folder}).weights)
     if Session(weights.path(next(iter(weights.manifest.detectors)))).device == "cuda":

@@ -18,7 +18,8 @@ def opened(path: Path | None) -> Iterator[TextIO]:
     """A stream for the results.
 
     A file is written under a temporary name beside ``path`` and moved into place at the end; when the run
-    fails, ``path`` is as it was before.
+    fails, ``path`` is as it was before. A link is followed, and a device or pipe is written directly, because
+    neither must be replaced by a file.
 
     Raises:
         UsageError: ``path`` cannot be written.
@@ -28,6 +29,11 @@ def opened(path: Path | None) -> Iterator[TextIO]:
         return
     if path.is_dir():
         raise UsageError(f"{path}: the report cannot be written here, this is a directory")
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        return
+    path = path.resolve()
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
     except OSError as error:

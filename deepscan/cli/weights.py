@@ -27,9 +27,7 @@ def list_weights(folder: Folder = None) -> None:
     for entry in weights.manifest.detectors.values():
         typer.echo(_summary(entry))
     for model in weights.manifest.faces.values():
-        typer.echo(
-            f"{model.name}\n  file          {_file(model.file, model.bytes)}\n  licence       {model.licence}"
-        )
+        typer.echo(_rows(model.name, {"file": _file(model), "licence": model.licence}))
 
 
 @app.command("verify")

@@ -73,6 +73,9 @@ class TerminalReport:
         if run.left_out:
             noun = "file is" if run.left_out == 1 else "files are"
             self._line(Text(f"{run.left_out} other {noun} no media and left out", style="dim"))
+        if run.not_counted:
+            names = ", ".join(SPECS[name].title for name in run.not_counted)
+            self._line(Text(f"not counted: {names} (no better than chance on validation)", style="dim"))
         if self._verbose:
             self._line(Text(f"deepscan {run.version} on {run.provider}", style="dim"))
 
@@ -85,7 +88,7 @@ class TerminalReport:
         row.add_column(width=9, style="dim")
         row.add_column(style=style)
         row.add_row(label, Text(text))
-        self._console.print(Padding(row, (0, 0, 0, 2)))
+        self._console.print(Padding(row, (0, 0, 0, 2), expand=False))
 
     def _heading(self, file: FileReport) -> Text:
         text = self._label(file.verdict, file.probability, file.status)
@@ -110,15 +113,19 @@ class TerminalReport:
 
     def _without_path(self, file: FileReport) -> str:
         """The error without the path that the heading has just named."""
-        error = visible(file.error or "")
-        return error.removeprefix(f"{visible(file.path)}: ")
+        error, path = visible(file.error or ""), visible(file.path)
+        return (
+            error[len(path) :].removeprefix(":").lstrip()
+            if error.startswith((f"{path}:", f"{path} "))
+            else error
+        )
 
     def _faces(self, file: FileReport) -> None:
         timed = file.media is None or file.media.kind != "image"
         tracks = sorted(file.tracks, key=lambda track: (-(track.probability or 0.0), track.id))
         shown = tracks if self._verbose else tracks[:FACES_SHOWN]
         for track in shown:
-            self._console.print(Padding(self._face(track, timed), (0, 0, 0, 2)))
+            self._console.print(Padding(self._face(track, timed), (0, 0, 0, 2), expand=False))
         if hidden := len(tracks) - len(shown):
             noun = "face" if hidden == 1 else "faces"
             self._note("", f"{hidden} less suspicious {noun} not shown (-v shows all)", "dim")
@@ -155,7 +162,7 @@ class TerminalReport:
                 f"  strongest at {self._draw.span(detector.peak.start_s, detector.peak.end_s)}", style="dim"
             )
         if not counted:
-            text.append("  not counted: no better than chance on validation", style="dim")
+            text.append("  not counted", style="dim")
         return text
 
     def _coverage(self, file: FileReport) -> None:
