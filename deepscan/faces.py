@@ -9,8 +9,9 @@ Linking uses no appearance, so no face is ever identified:
 
 - up to 0.5 s after a face was seen, by overlap with the place to which constant velocity takes it;
 - across longer gaps (between windows, where frames jump by seconds) only if no shot cut lies between and
-  the boxes overlap by an IoU of 0.3. That is conservative on purpose: a face split into two tracks is
-  still scored twice, two people merged into one track would hide a forgery behind a real face.
+  the boxes overlap by an IoU of 0.3 (0.1 if it is the only face before and after). That is conservative on
+  purpose: a face split into two tracks is still scored twice, two people merged into one track would
+  hide a forgery behind a real face.
 
 A track starts at the engine's confidence and goes on down to half of that, survives two missed looks
 inside 0.5 s, and ends at a shot cut. Whoever comes back later is a new track.
@@ -45,6 +46,7 @@ MAX_MISSES = 2
 MOTION_S = 0.5
 IOU_MOVING = 0.15
 IOU_ACROSS_GAP = 0.3
+IOU_ACROSS_GAP_ALONE = 0.1
 REACH = 1.2
 SIZE_RATIO = 2.0
 SIZE_RATIO_APART = 1.4
@@ -237,9 +239,12 @@ class FaceTracker:
 
     def _match(self, found: Sequence[Face], time_s: float) -> dict[int, int]:
         """Pair live tracks and found faces, best pair first: track number -> face number."""
+        confident = sum(face.confidence >= self._engine.confidence for face in found)
+        alone = len(self._live) == 1 and confident == 1
+        least_iou = IOU_ACROSS_GAP_ALONE if alone else IOU_ACROSS_GAP
         pairs = sorted(
             (
-                (_affinity(track, face, time_s), -i, -j)
+                (_affinity(track, face, time_s, least_iou), -i, -j)
                 for i, track in enumerate(self._live)
                 for j, face in enumerate(found)
             ),
@@ -322,14 +327,14 @@ def _between(before: Face, after: Face, share: float) -> Face:
     )
 
 
-def _affinity(track: _Live, face: Face, time_s: float) -> float:
-    """How well a found face continues a track; 0: not at all."""
+def _affinity(track: _Live, face: Face, time_s: float, least_iou: float) -> float:
+    """How well a found face continues a track; 0: not at all. ``least_iou`` counts across gaps."""
     sizes = track.face.size_px, face.size_px
     if max(sizes) > SIZE_RATIO * min(sizes):
         return 0.0
     if time_s - track.seen_s > MOTION_S:
         overlap = float(iou(track.face.box[None], face.box[None])[0, 0])
-        return overlap if overlap >= IOU_ACROSS_GAP else 0.0
+        return overlap if overlap >= least_iou else 0.0
     expected = track.expected(time_s)
     overlap = float(iou(expected[None], face.box[None])[0, 0])
     if overlap >= IOU_MOVING:
