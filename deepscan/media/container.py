@@ -120,14 +120,16 @@ def open_container(path: Path) -> InputContainer:
         # "file:" keeps a name such as "concat:a|b" or "http://x" a name.
         return av.open(f"file:{os.path.abspath(path)}", "r", options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, UnicodeError) as error:
-        detail = _reason(FFMPEG_LOG.take())
+        detail = _reason(read_head(path), FFMPEG_LOG.take())
         raise UnreadableMedia(
             f"{path} is not a video or photo that can be opened{detail}; check that the copy is whole and the"
             " format is one that deepscan reads."
         ) from error
 
 
-def _reason(lines: list[str]) -> str:
+def _reason(head: bytes, lines: list[str]) -> str:
+    if all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head) and not looks_like_media(head):
+        return " (it holds text)"
     for line in lines:
         if "moov atom not found" in line:
             return " (its index, the moov box, is missing: the recording or the copy was cut off)"

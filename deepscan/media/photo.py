@@ -68,9 +68,9 @@ def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Cove
                 coverage.frames_failed += 1
                 coverage.warnings.append(f"the animation breaks off at frame {number} ({error})")
                 break
-            pts_s, end_s = end_s, end_s + _shown_s(image)
+            pts_s, end_s = round(end_s, 6), end_s + _shown_s(image)
             coverage.frames_decoded += 1
-            coverage.seconds_covered = end_s
+            coverage.seconds_covered = round(end_s, 6)
             # One frame behind, since only the end of the file tells which frame is the last.
             if held is not None and held[1] is not None:
                 yield _frame(path, held[0], held[1], held[2])
@@ -93,15 +93,13 @@ def _open(path: Path) -> Image.Image:
             # Pillow's own limits only warn, or are higher than this one.
             warnings.simplefilter("ignore")
             image = Image.open(path, formats=_FORMATS)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise _broken(path) from error
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise UnreadableMedia(
-            f"{path} has {pixels / 1e6:.0f} megapixels, more than the limit of {MAX_PIXELS / 1e6:.0f};"
-            " scan a smaller copy."
-        )
+        raise _too_large(path)
     return image
 
 
@@ -118,7 +116,7 @@ def _rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:
                 white = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(white, upright)
             return np.array(upright.convert("RGB"), dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise _broken(path) from error
 
 
@@ -149,6 +147,12 @@ def _times(path: Path, count: int) -> list[float]:
 def _shown_s(image: Image.Image) -> float:
     shown_ms = float(image.info.get("duration") or 0.0)
     return shown_ms / 1000 if shown_ms > 0 else _DEFAULT_FRAME_S
+
+
+def _too_large(path: Path) -> UnreadableMedia:
+    return UnreadableMedia(
+        f"{path} has more than the limit of {MAX_PIXELS / 1e6:.0f} megapixels; scan a smaller copy."
+    )
 
 
 def _broken(path: Path) -> UnreadableMedia:

@@ -18,7 +18,7 @@ from deepscan.media.info import MediaInfo
 from deepscan.media.picture import Turn
 
 DEFAULT_RATE = 25.0
-_COVER_ART = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+COVER_ART = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 _PROBE_PACKETS = 300
 _RATES = (0.2, 1000.0)
 
@@ -56,7 +56,7 @@ def probe_video(path: Path) -> MediaInfo:
 
 def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     """The stream to look at: the default one, else the largest; never cover art."""
-    streams = [s for s in container.streams.video if not s.disposition & _COVER_ART]
+    streams = [s for s in container.streams.video if not s.disposition & COVER_ART]
     if not streams:
         what = "only sound and cover art" if container.streams.video else "no picture, only sound or data"
         raise UnsupportedMedia(f"{path} holds {what}; there is nothing to look at.")
@@ -99,9 +99,14 @@ def _frame_rate(stream: VideoStream) -> float:
 
 
 def _declared_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """Declared length of the picture in seconds, from its start."""
+    """Declared length of the picture in seconds, from its start; None where nothing is declared."""
+    if container.format.name in ("mpeg", "mpegts"):
+        return None  # FFmpeg guesses from the last packets that it happens to see, often too short
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+        declared_s = float(stream.duration * stream.time_base)
+        # FFmpeg shortens a cut-off AVI's duration to what is there, but leaves the count of frames.
+        counted_s = stream.frames / _frame_rate(stream) if container.format.name == "avi" else 0.0
+        return max(declared_s, counted_s)
     start_s = float((stream.start_time or 0) * (stream.time_base or 0))
     if "matroska" in container.format.name:
         if end_s := _clock_seconds(stream.metadata.get("DURATION", "")):

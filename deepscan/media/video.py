@@ -28,11 +28,12 @@ from deepscan.media.container import FFMPEG_LOG, open_container
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
 from deepscan.media.picker import Choice, Picker
 from deepscan.media.picture import upright_rgb
-from deepscan.media.stream import DEFAULT_RATE, open_decoder, picture_stream
+from deepscan.media.stream import COVER_ART, DEFAULT_RATE, open_decoder, picture_stream
 
 _DEMUX_ERRORS = 50
 _HELD_PACKETS = 1000
 _HELD_BYTES = 64 << 20
+_HDR_TRANSFERS = (16, 18)  # PQ and HLG, numbers of ITU-T H.273
 
 
 def video_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
@@ -81,15 +82,18 @@ class _Reader:
         self._reached_s = 0.0
         self._file_reached_s = 0.0
         self._decoder_lines: list[str] = []
+        others = sum(not s.disposition & COVER_ART for s in container.streams.video) - 1
+        if others:
+            self._warn(f"{others} more video stream(s) in this file were not looked at")
 
     def frames(self) -> Iterator[Frame]:
         """All wanted frames, then the coverage's last word."""
         for packet in self._packets():
             for ready in self._release(packet):
                 yield from self._wanted(self._decode(ready))
-        for ready in self._held if self._picker.next_s is not None else []:
-            yield from self._wanted(self._decode(ready))
-        self._held = []
+        if self._picker.next_s is not None:
+            for ready in self._let_go(self._fed_s):
+                yield from self._wanted(self._decode(ready))
         yield from self._wanted(self.drain())
         if self._behind is not None:
             pts_s, frame, choice = self._behind
@@ -158,7 +162,7 @@ class _Reader:
 
     def _let_go(self, packet_s: float) -> list[Packet[VideoStream]]:
         ready, self._held, self._held_bytes = self._held, [], 0
-        if self._fresh:
+        if self._fresh and ready:
             self.drain()
             self._decoder.flush_buffers()
             first_s = self._packet_s(ready[0]) or 0.0
@@ -193,7 +197,9 @@ class _Reader:
             coverage.frames_failed += bool(frame.is_corrupt)
             shown_s = (frame.duration or 0) * self._tick
             shown_s = shown_s if 0 < shown_s < 60 and not self._counts_time else self._interval
-            coverage.seconds_covered = max(coverage.seconds_covered, pts_s + shown_s)
+            coverage.seconds_covered = max(coverage.seconds_covered, round(pts_s + shown_s, 6))
+            if frame.color_trc in _HDR_TRANSFERS:
+                self._warn("HDR picture, looked at without tone mapping: scores may be less reliable")
             # One frame behind, since only the end of the file tells which frame is the last.
             yield from self._hand_on()
             self._behind = (pts_s, frame, self._picker.choose(pts_s))
@@ -220,7 +226,7 @@ class _Reader:
         if pts_s <= self._last_s:
             self._warn("times stand still or run backwards; they are counted on from the frame rate")
             pts_s = self._last_s + self._interval
-        self._last_s = max(0.0, pts_s)
+        self._last_s = max(0.0, round(pts_s, 6))
         return self._last_s
 
     def _packet_s(self, packet: Packet[VideoStream]) -> float | None:

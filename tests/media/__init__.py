@@ -1,0 +1,1 @@
+"""Makers of the small media files that tests and examples use."""
