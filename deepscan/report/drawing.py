@@ -50,7 +50,7 @@ class Drawing:
             return start
         if end.endswith(" s"):
             start = start.removesuffix(" s")
-        return f"{start}{'–' if self._unicode else '-'}{end}"  # noqa: RUF001 (an en dash is meant)
+        return f"{start}{'–' if self._unicode else '-'}{end}"
 
     def thumbnail(self, pixels: NDArray[np.uint8] | None) -> Text | None:
         """``(S, S, 3)`` RGB as half blocks; None where the terminal cannot show it or there is none."""

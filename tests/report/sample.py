@@ -57,7 +57,9 @@ def scanned(path: str = "a.mp4", **changes: Any) -> FileReport:
 def real(path: str = "r.mp4", **changes: Any) -> FileReport:
     """A video with one face and nothing to say against it."""
     tracks = (face(1, 0.03, "real"),)
-    return scanned(path, **{"verdict": "real", "probability": 0.03, "tracks": tracks, "skipped": (), **changes})
+    return scanned(
+        path, **{"verdict": "real", "probability": 0.03, "tracks": tracks, "skipped": (), **changes}
+    )
 
 
 def failed(path: str = "b.mp4", status: Status = "unreadable", error: str | None = None) -> FileReport:

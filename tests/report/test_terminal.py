@@ -39,13 +39,13 @@ def shown(report: RunReport, *, quiet: bool = False, verbose: bool = False, **co
 def test_one_glance_tells_file_verdict_face_time_and_detectors() -> None:
     text = shown(run([scanned()]))
     assert " FAKE 97 %   a.mp4" in text
-    assert "face 1  0.0–10.0 s" in text  # noqa: RUF001
+    assert "face 1  0.0–10.0 s" in text
     gml = next(line for line in text.splitlines() if "GML" in line)
     assert "███" in gml
-    assert "97 %  strongest at 3.2–3.7 s" in gml  # noqa: RUF001
+    assert "97 %  strongest at 3.2–3.7 s" in gml
     assert REASON in next(line for line in text.splitlines() if "3D ResNet" in line)
     assert "looked at 96 frames, 10.0 s of 10.0 s" in text
-    assert "3 faces: smaller than 48 px, 0.0–4.1 s" in text  # noqa: RUF001
+    assert "3 faces: smaller than 48 px, 0.0–4.1 s" in text
 
 
 def test_a_file_that_gave_nothing_says_why_in_one_sentence() -> None:
@@ -126,7 +126,7 @@ def test_no_color_prints_no_colours_and_no_pictures(monkeypatch: pytest.MonkeyPa
     text = shown(run([scanned()]), force_terminal=True, color_system="truecolor")
     assert "▀" not in text
     assert not any(f"\x1b[{code}" in text for code in ("3", "4", "1;3", "1;4", "38", "48"))
-    assert "0.0–10.0 s" in text  # noqa: RUF001
+    assert "0.0–10.0 s" in text
 
 
 def test_a_pipe_gets_no_escapes() -> None:
@@ -156,11 +156,22 @@ def test_a_thumbnail_is_a_square_of_half_blocks() -> None:
 
 @pytest.mark.parametrize(
     ("start_s", "end_s", "text"),
-    [(0.0, 0.0, "0.0 s"), (3.2, 3.71, "3.2–3.7 s"), (59.0, 61.0, "59.0 s–1:01.0"), (59.98, 3661.25, "1:00.0–1:01:01.2")],  # noqa: E501, RUF001
+    [
+        (0.0, 0.0, "0.0 s"),
+        (3.2, 3.71, "3.2–3.7 s"),
+        (59.0, 61.0, "59.0 s–1:01.0"),
+        (59.98, 3661.25, "1:00.0–1:01:01.2"),
+    ],
 )
 def test_time_spans(start_s: float, end_s: float, text: str) -> None:
     assert Drawing(Console(file=io.StringIO())).span(start_s, end_s) == text
 
 
 def test_no_detector_is_ever_certain() -> None:
-    assert [percent(value) for value in (0.0, 0.004, 0.5, 0.994, 1.0)] == ["<1 %", "<1 %", "50 %", ">99 %", ">99 %"]
+    assert [percent(value) for value in (0.0, 0.004, 0.5, 0.994, 1.0)] == [
+        "<1 %",
+        "<1 %",
+        "50 %",
+        ">99 %",
+        ">99 %",
+    ]
