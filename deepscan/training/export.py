@@ -64,20 +64,18 @@ class Pixels(nn.Module):
         return (self.net.probability(output), *(evidence[name] for name in self.net.spec.evidence))
 
 
-def clip_shape(spec: DetectorSpec, batch: int, size_px: int | None = None) -> tuple[int, ...]:
-    """Shape of the ``pixels`` input for ``batch`` clips or frames; of the spec's size unless told otherwise."""
+def clip_shape(spec: DetectorSpec, batch: int) -> tuple[int, ...]:
+    """Shape of the ``pixels`` input for ``batch`` clips or frames of the spec's size."""
     time = (spec.frames,) if spec.frames > 1 else ()
-    side = size_px or spec.size_px
-    return (batch, *time, side, side, 3)
+    return (batch, *time, spec.size_px, spec.size_px, 3)
 
 
-def export_onnx(net: Net, path: Path, *, size_px: int | None = None) -> None:
+def export_onnx(net: Net, path: Path) -> None:
     """Writes the float32 ONNX file; batch norms are folded into convolutions where one follows the other.
 
     Args:
-        net: is put into evaluation mode.
+        net: is put into evaluation mode; its ``spec`` gives the shape of the input.
         path: appears whole or not at all.
-        size_px: side of the frames that the file takes; the spec's, unless told otherwise.
 
     Raises:
         onnx.checker.ValidationError: the exported graph is not valid ONNX.
@@ -96,7 +94,7 @@ def export_onnx(net: Net, path: Path, *, size_px: int | None = None) -> None:
         raw, folded = Path(scratch) / "raw.onnx", Path(scratch) / "folded.onnx"
         torch.onnx.export(
             wrapped,
-            (torch.zeros(clip_shape(net.spec, 2, size_px), dtype=torch.uint8),),
+            (torch.zeros(clip_shape(net.spec, 2), dtype=torch.uint8),),
             str(raw),
             input_names=[INPUT],
             output_names=names,
@@ -128,10 +126,16 @@ def run_onnx(path: Path, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, batches: Iterable[NDArray[np.uint8]]) -> None:
         self.batches = iter(batches)
+        self.count = 0
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         batch = next(self.batches, None)
-        return None if batch is None else {INPUT: batch}
+        if batch is None:
+            if self.count == 0:
+                raise ValueError("no batches to calibrate on")
+            return None
+        self.count += 1
+        return {INPUT: batch}
 
 
 def quantise(float_path: Path, calibration_batches: Iterable[NDArray[np.uint8]], out_path: Path) -> None:
@@ -223,3 +227,27 @@ def load_weights(net: Net, path: Path) -> None:
         RuntimeError: names or shapes differ.
     """
     cast(nn.Module, net).load_state_dict(load_file(path))
+
+
+def halve_weights(float_path: Path, out_path: Path) -> None:
+    """Stores large weights as float16 and casts them back to float32 as the model loads.
+
+    Half the size; every sum is still taken in float32.
+    """
+    model = onnx.load(str(float_path))
+    graph = model.graph
+    for tensor in [t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT]:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.size < HALVED_FROM:
+            continue
+        graph.initializer.remove(tensor)
+        stored = f"{tensor.name}_float16"
+        graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        cast_back = onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT)
+        graph.node.insert(0, cast_back)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(out_path))
+
+
+HALVED_FROM = 1024
+"""Smaller tensors (biases, scales) stay in float32: they weigh nothing and shift every output."""
