@@ -7,7 +7,10 @@ from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
 SPEC = DetectorSpec(
     name="global_local",
     title="Global-local",
-    paper="Zhao et al., Exploring Complementarity of Global and Local Spatiotemporal Information for Fake Face Video Detection",
+    paper=(
+        "Zhao et al., Exploring Complementarity of Global and Local Spatiotemporal Information "
+        "for Fake Face Video Detection"
+    ),
     frames=12,
     sampling=Sampling.EVEN,
     crop=CropRule.ALIGNED,

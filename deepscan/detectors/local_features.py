@@ -7,7 +7,9 @@ from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
 SPEC = DetectorSpec(
     name="local_features",
     title="Local features",
-    paper="Tarasiou and Zafeiriou, Extracting Deep Local Features to Detect Manipulated Images of Human Faces",
+    paper=(
+        "Tarasiou and Zafeiriou, Extracting Deep Local Features to Detect Manipulated Images of Human Faces"
+    ),
     frames=1,
     sampling=Sampling.SINGLE,
     crop=CropRule.LONG_SIDE,
