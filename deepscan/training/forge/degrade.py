@@ -1,0 +1,132 @@
+"""The compression and camera faults that real and fake share.
+
+A draw is made once per pair and replayed on both, so that nothing but the forgery tells them apart.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import IO, Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One draw; ``apply`` replays it on any clip."""
+
+    gamma: float
+    shrink: float
+    blur_sigma: float
+    noise_sigma: float
+    noise_seed: int
+    jpeg_quality: int | None
+    h264_crf: int | None
+
+    @staticmethod
+    def none() -> Degradation:
+        """Leaves frames as they are."""
+        return Degradation(1.0, 1.0, 0.0, 0.0, 0, None, None)
+
+    @staticmethod
+    def h264(crf: int, shrink: float = 1.0) -> Degradation:
+        """Only H.264 at ``crf``, as in the corpora's c23 and c40, after shrinking by ``shrink``."""
+        return Degradation(1.0, shrink, 0.0, 0.0, 0, None, crf)
+
+    @staticmethod
+    def draw(rng: np.random.Generator, *, still: bool) -> Degradation:
+        """H.264 crf 18-40, JPEG 35-100, shrinking up to 2.5 times, blur, noise, gamma .8-1.25.
+
+        ``still``: the picture is a photo; JPEG is then the likelier codec.
+        """
+        h264_odds = 0.25 if still else 0.8
+        codec = "h264" if rng.random() < h264_odds else "jpeg" if rng.random() < 0.75 else "none"
+        return Degradation(
+            gamma=float(np.exp(rng.uniform(-0.22, 0.22))) if rng.random() < 0.4 else 1.0,
+            shrink=float(rng.uniform(1.1, 2.5)) if rng.random() < 0.4 else 1.0,
+            blur_sigma=float(rng.uniform(0.3, 1.4)) if rng.random() < 0.25 else 0.0,
+            noise_sigma=float(rng.uniform(1, 7)) if rng.random() < 0.25 else 0.0,
+            noise_seed=int(rng.integers(2**31)),
+            jpeg_quality=int(rng.integers(35, 101)) if codec == "jpeg" else None,
+            h264_crf=int(rng.integers(18, 41)) if codec == "h264" else None,
+        )
+
+    def apply(self, frames: Frames) -> Frames:
+        """``(T, H, W, 3)`` uint8 to the same shape."""
+        out = np.stack([self._camera(frame) for frame in frames])
+        if self.noise_sigma:
+            out = add_noise(out, self.noise_sigma, self.noise_seed)
+        if self.h264_crf is not None:
+            out = h264_round_trip(out, self.h264_crf)
+        if self.jpeg_quality is not None:
+            out = np.stack([jpeg_round_trip(frame, self.jpeg_quality) for frame in out])
+        if out.shape != frames.shape:
+            size = (frames.shape[2], frames.shape[1])
+            out = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in out])
+        return out
+
+    def _camera(self, frame: Frames) -> Frames:
+        out: NDArray[Any] = frame
+        if self.gamma != 1:
+            levels = (np.arange(256) / 255.0) ** self.gamma * 255
+            out = cv2.LUT(out, np.rint(levels).astype(np.uint8))
+        if self.blur_sigma:
+            out = cv2.GaussianBlur(out, (0, 0), self.blur_sigma)
+        if self.shrink > 1:
+            h, w = frame.shape[:2]
+            small = (int(w / self.shrink) // 2 * 2, int(h / self.shrink) // 2 * 2)
+            out = cv2.resize(out, small, interpolation=cv2.INTER_AREA)
+        return np.asarray(out, np.uint8)
+
+
+def add_noise(frames: Frames, sigma: float, seed: int) -> Frames:
+    """Gaussian noise of ``sigma`` levels, another draw for every frame, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(frames.shape, dtype=np.float32) * sigma
+    result: Frames = np.clip(np.rint(frames + noise), 0, 255).astype(np.uint8)
+    return result
+
+
+def jpeg_round_trip(frame: Frames, quality: int) -> Frames:
+    """``(H, W, 3)`` through JPEG at ``quality``."""
+    done, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"a frame of shape {frame.shape} cannot be written as JPEG")
+    back = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(back, np.uint8)[..., ::-1]
+
+
+def h264_round_trip(frames: Frames, crf: int) -> Frames:
+    """``(T, H, W, 3)`` through H.264 at ``crf``, in memory; odd sizes lose their last row or column."""
+    memory = io.BytesIO()
+    encode_h264(memory, frames, crf=crf, rate=Fraction(25))
+    memory.seek(0)
+    with av.open(memory, "r") as back:
+        back.streams.video[0].codec_context.thread_count = 1
+        return np.stack([np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in back.decode(video=0)])
+
+
+def encode_h264(target: str | IO[bytes], frames: Iterable[Frames], *, crf: int, rate: Fraction) -> None:
+    """Write frames ``(H, W, 3)`` as an H.264 mp4; odd sizes lose their last row or column.
+
+    Args:
+        target: a path or a writable, seekable stream.
+        crf: 0-51, as the corpora's c23 and c40.
+        rate: frames per second.
+    """
+    with av.open(target, "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
+        for frame in frames:
+            even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
+            stream.width, stream.height = even.shape[1], even.shape[0]
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
+        out.mux(stream.encode())
