@@ -1,0 +1,243 @@
+"""Cached faces -> pairs of a real sample and a forgery of it, cut as each detector's spec asks.
+
+The forgery is made on the cached square, both go through one draw of the degradation, and both are cut
+with the same jittered box, so that nothing but the forgery tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from deepscan.clips import Affine, crop_affine, cut_square
+from deepscan.detectors.base import DetectorSpec, Sampling
+from deepscan.training.forge.blend import SelfBlend
+from deepscan.training.forge.degrade import Degradation
+from deepscan.training.forge.masks import hull_mask
+from deepscan.training.prepare import Sample
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """One cached sample: ``frames (T, S, S, 3)`` uint8 and its boxes, points and mesh, pixels."""
+
+    frames: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    points: NDArray[np.float32]
+    mesh: NDArray[np.float32]
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Faces:
+        """The frames named by ``indices``, copied into memory."""
+        i = np.asarray(indices)
+        return Faces(np.ascontiguousarray(self.frames[i]), self.boxes[i], self.points[i], self.mesh[i])
+
+
+@lru_cache(maxsize=4096)
+def load_faces(folder: Path) -> Faces:
+    """Open a cached sample; its frames stay on disk until they are used."""
+    with np.load(folder / "faces.npz") as arrays:
+        geometry = {name: arrays[name] for name in ("boxes", "points", "mesh")}
+    return Faces(np.load(folder / "frames.npy", mmap_mode="r"), **geometry)
+
+
+def usable(sample: Sample, spec: DetectorSpec, *, stills: bool) -> bool:
+    """Whether ``sample`` can give a clip for ``spec`` (``stills``: a single frame of it is enough)."""
+    if stills or spec.sampling is Sampling.SINGLE:
+        return True
+    return sample.kind == "window" or (sample.kind == "even" and spec.sampling is Sampling.EVEN)
+
+
+def choose_frames(
+    count: int, spec: DetectorSpec, rng: np.random.Generator, *, stills: bool
+) -> NDArray[np.int64]:
+    """Which of ``count`` cached frames form the clip: ascending indices, ``spec.frames`` of them or one."""
+    if stills or spec.sampling is Sampling.SINGLE:
+        return rng.integers(count, size=1)
+    if spec.sampling is Sampling.EVERY_SECOND:
+        return np.arange(0, 2 * spec.frames, 2)
+    if spec.sampling is Sampling.CONSECUTIVE:
+        return np.arange(spec.frames)
+    return np.linspace(0, count - 1, spec.frames).round().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class View:
+    """How a pair is cut: the box moved and scaled, the picture mirrored. One draw for all frames."""
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    mirror: bool = False
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> View:
+        """Boxes differ by a few per cent between face detectors: moved +-4 %, scaled .92-1.1."""
+        dx, dy = rng.uniform(-0.04, 0.04, 2)
+        return View((float(dx), float(dy)), float(rng.uniform(0.92, 1.1)), bool(rng.random() < 0.5))
+
+    def box(self, box: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(4,)`` xyxy, moved and scaled about its centre."""
+        centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        centre = centre + np.asarray(self.shift, np.float32) * size
+        half = size * self.scale / 2
+        return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def clip_affines(faces: Faces, spec: DetectorSpec, view: View) -> list[Affine]:
+    """The affine of every frame, as a scan lays it: ``hold_first`` keeps the first frame's."""
+    if spec.hold_first:
+        return [crop_affine(spec, view.box(faces.boxes[0]), faces.points[0])] * len(faces.frames)
+    return [
+        crop_affine(spec, view.box(box), points)
+        for box, points in zip(faces.boxes, faces.points, strict=True)
+    ]
+
+
+def cut_frames(
+    frames: NDArray[np.uint8], affines: Sequence[Affine], size_px: int, mirror: bool
+) -> NDArray[np.uint8]:
+    """``(T, H, W, 3)`` uint8 to ``(T, size, size, 3)``."""
+    clip = np.stack(
+        [cut_square(frame, affine, size_px) for frame, affine in zip(frames, affines, strict=True)]
+    )
+    return np.ascontiguousarray(clip[:, :, ::-1]) if mirror else clip
+
+
+def cut_masks(
+    masks: NDArray[np.float32], affines: Sequence[Affine], size_px: int, mirror: bool
+) -> NDArray[np.float32]:
+    """``(T, H, W)`` float32 to ``(T, size, size)``."""
+    size = (size_px, size_px)
+    cut = [cv2.warpAffine(mask, affine, size) for mask, affine in zip(masks, affines, strict=True)]
+    result = np.asarray(cut, np.float32)
+    return np.ascontiguousarray(result[..., ::-1]) if mirror else result
+
+
+def forge_pair(
+    faces: Faces,
+    spec: DetectorSpec,
+    rng: np.random.Generator,
+    *,
+    degradation: Degradation | None = None,
+    augment: bool = True,
+) -> Batch:
+    """One real clip and one forgery of it.
+
+    Args:
+        faces: the frames of the clip.
+        degradation: what both go through; None draws one.
+        augment: jitter the box and mirror by a coin.
+
+    Returns:
+        ``pixels (2, T, S, S, 3)`` uint8, ``forged`` and ``face (2, T, S, S)`` float32, ``label (2,)``
+        int64; the real clip first. Single-frame specs have no T axis.
+    """
+    still = len(faces.frames) == 1
+    pair = SelfBlend.draw(rng).apply(faces.frames, faces.mesh, rng)
+    shared = degradation or Degradation.draw(rng, still=still)
+    view = View.draw(rng) if augment else View()
+    size = (faces.frames.shape[1], faces.frames.shape[2])
+    hulls = np.stack([hull_mask(points, "face", size) for points in faces.mesh])
+    affines = clip_affines(faces, spec, view)
+    cut = (affines, spec.size_px, view.mirror)
+    forged, face = cut_masks(pair.mask, *cut), cut_masks(hulls, *cut)
+    item: dict[str, NDArray[Any]] = {
+        "pixels": np.stack([cut_frames(shared.apply(frames), *cut) for frames in (pair.real, pair.fake)]),
+        "forged": np.stack([np.zeros_like(forged), forged]),
+        "face": np.stack([face, face]),
+    }
+    if spec.sampling is Sampling.SINGLE:
+        item = {name: value[:, 0] for name, value in item.items()}
+    return {**{name: torch.from_numpy(v) for name, v in item.items()}, "label": torch.tensor([0, 1])}
+
+
+class ForgedPairs(IterableDataset[Batch]):
+    """An endless, seeded stream of pairs from real samples.
+
+    ``seed`` and the number of the first pair fix the stream, so that a resumed run goes on with the
+    pairs that it would have seen.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        samples: Sequence[Sample],
+        spec: DetectorSpec,
+        *,
+        seed: int,
+        stills: bool = False,
+        first: int = 0,
+    ) -> None:
+        self._cache, self._spec, self._seed, self._stills, self._first = cache, spec, seed, stills, first
+        self._samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
+        if not self._samples:
+            raise ValueError(f"no prepared real sample can give a clip for {spec.name}")
+        self._odds = sampling_odds(self._samples)
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        step = worker.num_workers if worker else 1
+        number = self._first + (worker.id if worker else 0)
+        while True:
+            yield self.pair(number)
+            number += step
+
+    def pair(self, number: int) -> Batch:
+        """Pair ``number`` of the stream."""
+        rng = np.random.default_rng((self._seed, number))
+        sample = self._samples[int(rng.choice(len(self._samples), p=self._odds))]
+        faces = load_faces(self._cache / sample.folder)
+        chosen = choose_frames(len(faces.frames), self._spec, rng, stills=self._stills)
+        return forge_pair(faces.take(chosen), self._spec, rng)
+
+
+class FixedPairs(Dataset[Batch]):
+    """The validation pairs: every sample once, the same forgeries and crops in every run."""
+
+    def __init__(
+        self,
+        cache: Path,
+        samples: Sequence[Sample],
+        spec: DetectorSpec,
+        *,
+        degradation: Degradation | None = None,
+        stills: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self._cache, self._spec, self._stills, self._seed = cache, spec, stills, seed
+        self._degradation = degradation
+        self.samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Batch:
+        rng = np.random.default_rng((self._seed, number))
+        faces = load_faces(self._cache / self.samples[number].folder)
+        chosen = choose_frames(len(faces.frames), self._spec, rng, stills=self._stills)
+        return forge_pair(faces.take(chosen), self._spec, rng, degradation=self._degradation, augment=False)
+
+
+def sampling_odds(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Odds of each sample: identities count by the square root of their samples, so that nobody dominates."""
+    counts: dict[str, int] = {}
+    for sample in samples:
+        counts[sample.identity] = counts.get(sample.identity, 0) + 1
+    odds = np.array([counts[sample.identity] ** -0.5 for sample in samples])
+    result: NDArray[np.float64] = odds / odds.sum()
+    return result
+
+
+def join_pairs(pairs: Sequence[Batch]) -> Batch:
+    """Pairs to one batch: ``(pairs * 2, ...)``, real and fake alternating."""
+    return {name: torch.cat([pair[name] for pair in pairs]) for name in pairs[0]}
