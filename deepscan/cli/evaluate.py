@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,14 +36,14 @@ def evaluate(
         said = "no score" if file.probability is None else f"{file.probability:.3f}"
         typer.echo(f"{'fake' if file.label else 'real'}  {said:>8}  {file.status:<10} {file.file}", err=True)
     result = evaluation(files, scanner.thresholds)
-    for name, figures in result["groups"].items():
+    for name, figures in result.groups.items():
         typer.echo(_row(name, figures))
-    for name, count in result["verdicts"].items():
+    for name, count in result.verdicts.items():
         typer.echo(f"{name:<34} {count}")
     if out is not None:
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
 
 
-def _row(name: str, figures: dict[str, Any]) -> str:
+def _row(name: str, figures: dict[str, float]) -> str:
     interval = f"[{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
     return f"{name:<34} AUC {figures['auc']:.3f} {interval}  real {figures['real']}  fake {figures['fake']}"

@@ -60,7 +60,9 @@ def fit(
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-4,
     warmup: Annotated[int, typer.Option(help="Steps over which the rate rises.")] = 100,
     stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Start weights: a run's checkpoint or safetensors.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start weights: a run's checkpoint or safetensors.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that forge pairs.")] = 0,
@@ -174,6 +176,10 @@ def need_extra() -> None:
     """Raises UsageError where the ``train`` extra is not installed."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "onnx", "safetensors", "scipy", "tomli_w") if find_spec(name) is None]
+    missing = [
+        name for name in ("torch", "onnx", "safetensors", "scipy", "tomli_w") if find_spec(name) is None
+    ]
     if missing:
-        raise UsageError(f"training needs {', '.join(missing)}; install it with `pip install 'deepscan[train]'`.")
+        raise UsageError(
+            f"training needs {', '.join(missing)}; install it with `pip install 'deepscan[train]'`."
+        )

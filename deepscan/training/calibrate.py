@@ -1,0 +1,164 @@
+"""Validation scores -> temperature and bias per detector, fusion weights, thresholds.
+
+Everything is fitted on files that training never saw. Figures of the fitted ensemble come from
+cross-validation over identities: each identity is judged by constants fitted without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from deepscan.ensemble import Calibration, DetectorCalibration, fuse_logits, sigmoid
+from deepscan.training.evaluate import auc, bootstrap_interval
+from deepscan.training.score import ScoredFile
+
+FOLDS = 5
+FALSE_POSITIVE_RATE = 0.03
+MISSED_RATE = 0.05
+RIDGE = 0.02
+"""Weight of the squared fusion weights in the logistic loss: the detectors agree, few identities."""
+MAX_CALIBRATED_LOGIT = 4.0
+"""Calibration never claims more than .98 for one detector: there are too few identities to show it."""
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A calibration with the cross-validated probabilities that its figures are made from."""
+
+    calibration: Calibration
+    files: tuple[ScoredFile, ...]
+    probabilities: Vector
+    """Fused, of every file, by constants fitted without its identity."""
+
+
+def fit(files: Sequence[ScoredFile]) -> Fit:
+    """Fit the ensemble on validation files.
+
+    Raises:
+        ValueError: one of the two classes is missing.
+    """
+    usable = [file for file in files if file.logits]
+    labels = np.array([file.label for file in usable])
+    if len(set(labels.tolist())) < 2:
+        raise ValueError("calibration needs scored real and forged files")
+    folds = fold_of(usable)
+    probabilities = np.empty(len(usable))
+    for fold in range(FOLDS):
+        inside = folds == fold
+        if not inside.any():
+            continue
+        constants = constants_of([file for file, hidden in zip(usable, inside, strict=True) if not hidden])
+        probabilities[inside] = [
+            fused_probability(file.logits, constants)
+            for file, hidden in zip(usable, inside, strict=True)
+            if hidden
+        ]
+    fake, real = thresholds(labels, probabilities)
+    final = constants_of(usable)
+    calibration = Calibration(final.detectors, final.bias, threshold_fake=fake, threshold_real=real)
+    return Fit(calibration, tuple(usable), probabilities)
+
+
+def fold_of(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
+    """A fold per file, the same for all files of an identity; identities are dealt out in sorted order."""
+    identities = sorted({file.identity for file in files})
+    place = {identity: i % FOLDS for i, identity in enumerate(identities)}
+    return np.array([place[file.identity] for file in files])
+
+
+def constants_of(files: Sequence[ScoredFile]) -> Calibration:
+    """Fit every constant but the thresholds, which are left at 0.5."""
+    names = sorted({name for file in files for name in file.logits})
+    labels = np.array([file.label for file in files])
+    single = {name: _calibrate(name, files) for name in names}
+    columns = np.array(
+        [
+            [single[name](file.logits[name]) if name in file.logits else 0.0 for name in names]
+            for file in files
+        ]
+    )
+    counted = np.array([better_than_chance(name, files) for name in names], float)
+    weights, bias = _fuse(columns, labels, counted)
+    detectors = {
+        name: DetectorCalibration(one.temperature, one.bias, float(weight))
+        for (name, one), weight in zip(single.items(), weights, strict=True)
+    }
+    return Calibration(detectors, bias, threshold_fake=0.5, threshold_real=0.5)
+
+
+def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
+    """Whether the 95 % interval of the detector's AUC, over identities, lies above 0.5."""
+    seen = [file for file in files if name in file.logits]
+    labels = np.array([file.label for file in seen])
+    scores = np.array([file.logits[name] for file in seen])
+    groups = np.array([file.identity for file in seen])
+    low, _ = bootstrap_interval(labels, scores, groups, auc, rounds=300)
+    return low > 0.5
+
+
+def fused_probability(logits: Mapping[str, float], calibration: Calibration) -> float:
+    """The ensemble's probability; 0.5 where no detector counts."""
+    fused = fuse_logits(logits, calibration)
+    return 0.5 if fused is None else sigmoid(fused)
+
+
+def thresholds(labels: NDArray[np.int64], probabilities: Vector) -> tuple[float, float]:
+    """``(threshold_fake, threshold_real)``.
+
+    ``fake``: the lowest threshold of at least 0.5 that at most ``FALSE_POSITIVE_RATE`` of real files reach.
+    ``real``: the highest threshold of at most 0.5 that at most ``MISSED_RATE`` of forged files stay below.
+    """
+    real, forged = np.sort(probabilities[labels == 0]), np.sort(probabilities[labels == 1])
+    allowed = int(FALSE_POSITIVE_RATE * len(real))
+    highest_silent = real[len(real) - 1 - allowed]
+    missed = int(MISSED_RATE * len(forged))
+    fake = max(0.5, float(np.nextafter(highest_silent, 1)) + 0.01)
+    clean = min(0.5, float(forged[missed]))
+    return min(0.99, round(fake, 4)), min(0.99, round(clean, 4), round(fake, 4))
+
+
+def _calibrate(name: str, files: Sequence[ScoredFile]) -> DetectorCalibration:
+    seen = [file for file in files if name in file.logits]
+    logits = np.array([file.logits[name] for file in seen])
+    labels = np.array([file.label for file in seen])
+    balance = _balance(labels)
+
+    def loss(x: Vector) -> float:
+        return _logistic_loss(np.exp(x[0]) * logits + x[1], labels, balance) + 0.001 * float(
+            x[0] ** 2 + x[1] ** 2
+        )
+
+    x = minimize(loss, np.zeros(2), method="L-BFGS-B").x
+    reach = float(np.abs(np.exp(x[0]) * logits + x[1]).max())
+    squeeze = min(1.0, MAX_CALIBRATED_LOGIT / reach) if reach else 1.0
+    return DetectorCalibration(float(1 / (np.exp(x[0]) * squeeze)), float(x[1] * squeeze), 1.0)
+
+
+def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[Vector, float]:
+    balance = _balance(labels)
+
+    def loss(x: Vector) -> float:
+        z = columns @ (x[:-1] * counted) + x[-1]
+        return _logistic_loss(z, labels, balance) + RIDGE * float((x[:-1] ** 2).sum())
+
+    start = np.append(counted / max(1.0, float(counted.sum())), 0.0)
+    bounds = [(0.0, None)] * columns.shape[1] + [(None, None)]
+    x = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
+    return x[:-1] * counted, float(x[-1])
+
+
+def _balance(labels: NDArray[np.int64]) -> Vector:
+    """Weights that give both classes half of the loss."""
+    share = float(labels.mean())
+    return np.asarray(np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)), np.float64)
+
+
+def _logistic_loss(z: Vector, labels: NDArray[np.int64], balance: Vector) -> float:
+    return float((balance * np.logaddexp(0, np.where(labels == 1, -z, z))).mean())

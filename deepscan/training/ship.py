@@ -1,0 +1,152 @@
+"""A trained run -> files that a scan can load: ONNX, and its entry in the manifest.
+
+int8 is shipped where its scores stay within 0.02 of the float ones on validation clips; elsewhere the
+weights alone are stored in 8 bits (``compress_weights``), and if that strays too, float16.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tomli_w
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from deepscan.detectors import SPECS
+from deepscan.detectors.base import DetectorSpec
+from deepscan.ensemble import Calibration
+from deepscan.training.data import FixedPairs
+from deepscan.training.export import ScoreGap, export_onnx, halve_weights, quantise, score_gap
+from deepscan.training.nets import build
+from deepscan.training.prepare import Sample, load_index
+from deepscan.weights import MANIFEST
+
+CALIBRATION_CLIPS = 48
+CHECK_CLIPS = 48
+LICENCE = "MIT"
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What came of one export: the file, how it is stored, and how far its scores stray from float."""
+
+    path: Path
+    precision: str
+    gap: ScoreGap
+
+
+def ship(detector: str, checkpoint: Path, cache: Path, weights: Path) -> Shipped:
+    """Export one trained detector into a weights folder.
+
+    Args:
+        detector: key of ``SPECS``.
+        checkpoint: of ``loop.train``.
+        cache: prepared faces; the training side calibrates int8, the validation side checks it.
+        weights: folder that receives ``<detector>.onnx``.
+    """
+    net = build(detector)
+    state = torch.load(checkpoint, weights_only=True)
+    cast(nn.Module, net).load_state_dict(state["model"])
+    spec = SPECS[detector]
+    samples = load_index(cache)
+    seen = clips(cache, [s for s in samples if s.split == "train"], spec, CALIBRATION_CLIPS)
+    unseen = clips(cache, [s for s in samples if s.split == "val"], spec, CHECK_CLIPS)
+    target = weights / f"{detector}.onnx"
+    exact, small = target.with_suffix(".float.onnx"), target.with_suffix(".small.onnx")
+    try:
+        export_onnx(net, exact)
+        quantise(exact, seen, small)
+        gap, precision = score_gap(exact, small, unseen), "int8"
+        if not gap.acceptable:
+            halve_weights(exact, small)
+            gap, precision = score_gap(exact, small, unseen), "float16 weights"
+        os.replace(small, target)
+    finally:
+        exact.unlink(missing_ok=True)
+        small.unlink(missing_ok=True)
+    return Shipped(target, precision, gap)
+
+
+def clips(cache: Path, samples: Sequence[Sample], spec: DetectorSpec, count: int) -> list[NDArray[np.uint8]]:
+    """``count`` batches of one real and one forged clip each, spread over the samples."""
+    pairs = FixedPairs(cache, samples, spec)
+    chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int)
+    return [pairs[int(i)]["pixels"].numpy() for i in chosen]
+
+
+def manifest_entry(path: Path, **facts: Any) -> dict[str, Any]:
+    """The manifest's facts about one model file, beside those given."""
+    data = path.read_bytes()
+    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **facts}
+
+
+def enter_detector(weights: Path, shipped: Shipped, detector: str, facts: Mapping[str, Any]) -> None:
+    """Enter a freshly shipped detector, uncalibrated: temperature 1, bias 0, weight 1."""
+    table = read_table(weights)
+    gap = {"float_gap_largest": round(shipped.gap.largest, 5), "float_gap_mean": round(shipped.gap.mean, 6)}
+    entry = manifest_entry(
+        shipped.path, licence=LICENCE, spec_version="1", precision=shipped.precision, **facts
+    )
+    entry["metrics"] = gap
+    entry["calibration"] = {"temperature": 1.0, "bias": 0.0, "weight": 1.0}
+    table.setdefault("detectors", {})[detector] = entry
+    table["detectors"] = {name: table["detectors"][name] for name in SPECS if name in table["detectors"]}
+    table.setdefault("fusion", {"bias": 0.0, "threshold_fake": 0.5, "threshold_real": 0.5})
+    write_table(weights, table)
+
+
+def enter_face_model(weights: Path, name: str, licence: str) -> None:
+    """Enter ``faces/<name>.onnx``."""
+    table = read_table(weights)
+    entry = manifest_entry(weights / "faces" / f"{name}.onnx", licence=licence)
+    table.setdefault("faces", {})[name] = {**entry, "file": f"faces/{name}.onnx"}
+    write_table(weights, table)
+
+
+def enter_calibration(
+    weights: Path, calibration: Calibration, metrics: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Enter a fitted calibration and each detector's figures."""
+    table = read_table(weights)
+    for name, one in calibration.detectors.items():
+        entry = table["detectors"][name]
+        entry["calibration"] = {
+            "temperature": round(one.temperature, 6),
+            "bias": round(one.bias, 6),
+            "weight": round(one.weight, 6),
+        }
+        entry["metrics"] = {**entry.get("metrics", {}), **metrics.get(name, {})}
+    table["fusion"] = {
+        "bias": round(calibration.bias, 6),
+        "threshold_fake": calibration.threshold_fake,
+        "threshold_real": calibration.threshold_real,
+        **metrics.get("fusion", {}),
+    }
+    write_table(weights, table)
+
+
+def read_table(weights: Path) -> dict[str, Any]:
+    """The manifest as plain tables; empty where there is none yet."""
+    path = weights / MANIFEST
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_table(weights: Path, table: Mapping[str, Any]) -> None:
+    """Write the manifest beside its place, then move it there."""
+    order = [key for key in ("fusion", "detectors", "faces") if key in table]
+    partial = weights / f"{MANIFEST}.partial"
+    partial.write_text(tomli_w.dumps({key: table[key] for key in order}), encoding="utf-8")
+    partial.replace(weights / MANIFEST)
