@@ -158,8 +158,7 @@ class Block(nn.Module):
     def __init__(self, widths: tuple[int, ...], stride: int, relu_first: bool = True) -> None:
         super().__init__()
         self.units = nn.ModuleList(
-            SeparableConv(a, b, relu=relu_first or i > 0)
-            for i, (a, b) in enumerate(pairwise(widths))
+            SeparableConv(a, b, relu=relu_first or i > 0) for i, (a, b) in enumerate(pairwise(widths))
         )
         self.pool = nn.MaxPool2d(3, 2, 1) if stride == 2 else nn.Identity()
         self.skip: nn.Sequential | None = None
