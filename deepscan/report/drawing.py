@@ -19,7 +19,7 @@ class Drawing:
 
     def __init__(self, console: Console) -> None:
         self._unicode = not console.options.ascii_only
-        self._pictures = (
+        self.pictures = (
             self._unicode
             and console.is_terminal
             and not console.no_color
@@ -54,7 +54,7 @@ class Drawing:
 
     def thumbnail(self, pixels: NDArray[np.uint8] | None) -> Text | None:
         """``(S, S, 3)`` RGB as half blocks; None where the terminal cannot show it or there is none."""
-        if pixels is None or not self._pictures:
+        if pixels is None or not self.pictures:
             return None
         step = pixels.shape[0] // THUMBNAIL_CELLS
         if step == 0:

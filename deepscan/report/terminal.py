@@ -125,7 +125,8 @@ class TerminalReport:
         tracks = sorted(file.tracks, key=lambda track: (-(track.probability or 0.0), track.id))
         shown = tracks if self._verbose else tracks[:FACES_SHOWN]
         for track in shown:
-            self._console.print(Padding(self._face(track, timed), (0, 0, 0, 2), expand=False))
+            below = 1 if self._draw.pictures else 0  # one picture must not run into the next
+            self._console.print(Padding(self._face(track, timed), (0, 0, below, 2), expand=False))
         if hidden := len(tracks) - len(shown):
             noun = "face" if hidden == 1 else "faces"
             self._note("", f"{hidden} less suspicious {noun} not shown (-v shows all)", "dim")

@@ -32,6 +32,7 @@ def deepscan(*args: str | bytes, **environment: str) -> subprocess.CompletedProc
     [
         (["gone.mp4"], "gone.mp4: no such file or directory"),
         (["scan", "gone.mp4"], "gone.mp4: no such file or directory"),
+        (["trian"], "trian: no such file; did you mean `train`?"),
         (["wieghts"], "wieghts: no such file; did you mean `weights`?"),
         (["docter"], "docter: no such file; did you mean `doctor`?"),
         (["--jsn", "."], "No such option: --jsn"),
