@@ -72,6 +72,7 @@ def test_container_is_read_whole_with_times_in_order(name: str, tmp_path: Path) 
     assert coverage.seconds_covered == pytest.approx(1.0, abs=0.02)
     assert {f.rgb.shape for f in found} == {(info.height, info.width, 3)}
     assert {f.rgb.dtype for f in found} == {np.dtype(np.uint8)}
+    assert all(f.rgb.flags.c_contiguous for f in found)
     assert [f.index for f in found] == list(range(len(found)))
     for frame in found:
         # The picture itself says which frame it is: time, order and picture belong together.

@@ -51,8 +51,7 @@ _SUFFIXES = frozenset({
 class FfmpegLog(logging.Handler):
     """Collects FFmpeg's error lines, which would otherwise be lost or end up on stderr.
 
-    One for the process: FFmpeg's decoder threads log whenever they like, so lines cannot be told
-    apart by thread. A worker reads one file at a time, so what arrives belongs to that file.
+    One for the process: a worker reads one file at a time, so what arrives belongs to that file.
     """
 
     def __init__(self) -> None:

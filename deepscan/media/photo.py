@@ -137,7 +137,7 @@ def _times(path: Path, count: int) -> list[float]:
                 image.load()  # WebP names a frame's duration only once it is decoded
             except (OSError, EOFError, ValueError, SyntaxError):
                 break
-            ends.append((ends[-1] if ends else 0.0) + _shown_s(image))
+            ends.append(round((ends[-1] if ends else 0.0) + _shown_s(image), 6))
     if not ends:
         raise _broken(path)
     # A broken animation keeps its declared length, so that the missing part shows in the coverage.

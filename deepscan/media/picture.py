@@ -44,11 +44,9 @@ class Turn:
 
     def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """``(H, W, 3)`` as stored -> upright."""
-        if self == Turn():
-            return rgb
         rgb = rgb.transpose(1, 0, 2) if self.transpose else rgb
         rgb = rgb[:, ::-1] if self.flip_x else rgb
-        return np.ascontiguousarray(rgb[::-1] if self.flip_y else rgb)
+        return rgb[::-1] if self.flip_y else rgb
 
 
 def upright_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -58,9 +56,10 @@ def upright_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     and OpenCV do. Transparent parts lie on white, as for photos.
     """
     if any(component.is_alpha for component in frame.format.components):
-        rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
+        rgba = frame.to_ndarray(format="rgba", threads=1).astype(np.uint16)
         alpha = rgba[..., 3:]
         rgb = ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     else:
-        rgb = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    return Turn.of(frame).apply(rgb)
+        rgb = np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+    # FFmpeg pads rows, so that the array of an odd width is a view with gaps.
+    return np.ascontiguousarray(Turn.of(frame).apply(rgb))

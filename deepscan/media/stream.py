@@ -32,7 +32,7 @@ def probe_video(path: Path) -> MediaInfo:
     """
     with open_container(path) as container:
         stream = picture_stream(container, path)
-        decoder = open_decoder(stream, threads=1)
+        decoder = open_decoder(stream)
         first = _first_frame(container, stream, decoder)
         if first is None:
             raise UnreadableMedia(
@@ -67,11 +67,17 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     return max(streams, key=lambda s: (bool(s.disposition & default), s.width * s.height, -s.index))
 
 
-def open_decoder(stream: VideoStream, threads: int) -> VideoCodecContext:
+def open_decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's decoder, with the pixel limit, on the caller's thread.
+
+    One thread on purpose: with FFmpeg's own threads a damaged picture comes out differently from run
+    to run, log lines cannot be told apart, and a reader that is still open when Python exits hangs
+    now and then. Decoding releases Python's lock, so a caller can overlap it with other work.
+    """
     decoder = stream.codec_context
     decoder.options = {"max_pixels": str(MAX_PIXELS)}
-    decoder.thread_type = "AUTO" if threads > 1 else "NONE"
-    decoder.thread_count = threads
+    decoder.thread_type = "NONE"
+    decoder.thread_count = 1
     return decoder
 
 

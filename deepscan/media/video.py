@@ -9,7 +9,6 @@ out pictures that no other picture refers to.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -40,12 +39,7 @@ def video_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Cove
     """The frames that the plan asks for; see :func:`deepscan.media.frames`."""
     with open_container(path) as container:
         stream = picture_stream(container, path)
-        threads = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-        reader = _Reader(container, stream, open_decoder(stream, threads), info, Picker(plan), coverage)
-        try:
-            yield from reader.frames()
-        finally:
-            reader.drain()
+        yield from _Reader(container, stream, open_decoder(stream), info, Picker(plan), coverage).frames()
     if not coverage.frames_decoded:
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
 
@@ -94,19 +88,14 @@ class _Reader:
         if self._picker.next_s is not None:
             for ready in self._let_go(self._fed_s):
                 yield from self._wanted(self._decode(ready))
-        yield from self._wanted(self.drain())
+        yield from self._wanted(self._drain())
         if self._behind is not None:
             pts_s, frame, choice = self._behind
             self._behind = (pts_s, frame, self._picker.last(choice))
             yield from self._hand_on()
         self._conclude()
 
-    def drain(self) -> list[VideoFrame]:
-        """What the decoder still holds.
-
-        Also keeps its threads from logging while it is closed, which would wait for Python's lock
-        for ever.
-        """
+    def _drain(self) -> list[VideoFrame]:
         try:
             return self._decoder.decode(None)
         except (av.FFmpegError, ValueError):
@@ -163,7 +152,6 @@ class _Reader:
     def _let_go(self, packet_s: float) -> list[Packet[VideoStream]]:
         ready, self._held, self._held_bytes = self._held, [], 0
         if self._fresh and ready:
-            self.drain()
             self._decoder.flush_buffers()
             first_s = self._packet_s(ready[0]) or 0.0
             # Pictures shown before the keyframe but stored after it refer to what was dropped.
@@ -278,7 +266,7 @@ class _Reader:
                 # The container declares the length of its longest stream: here the sound's.
                 coverage.duration_s = self._reached_s
         coverage.finished = True
-        if not coverage.complete and coverage.duration_s and not coverage.frames_failed:
+        if not coverage.complete and coverage.duration_s:
             missing_s = coverage.duration_s - coverage.seconds_covered
             if missing_s > 0.1:
                 self._warn(f"the picture ends {missing_s:.1f} s before the declared end: cut off?")
