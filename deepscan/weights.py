@@ -49,6 +49,7 @@ class DetectorEntry:
     spec_version: str
     training_data: str
     recipe: str
+    precision: str
     metrics: Mapping[str, Any]
     calibration: DetectorCalibration
 
@@ -198,6 +199,7 @@ class _Reader:
             spec_version=str(entry.get("spec_version", "")),
             training_data=str(entry.get("training_data", "")),
             recipe=str(entry.get("recipe", "")),
+            precision=str(entry.get("precision", "")),
             metrics=dict(entry.get("metrics", {})),
             calibration=calibration,
         )

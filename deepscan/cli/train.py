@@ -7,6 +7,7 @@
     deepscan train export    a trained detector -> ONNX in a weights folder
     deepscan train rehearse  validation videos -> forged copies to calibrate on
     deepscan train calibrate labelled files -> calibration and thresholds in the manifest
+    deepscan train cards     manifest and evaluation -> model cards
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def fit(
     warmup: Annotated[int, typer.Option(help="Steps over which the rate rises.")] = 100,
     stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
     init: Annotated[
-        Path | None, typer.Option(help="Start weights: a run's checkpoint or safetensors.")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Start weights: a run's checkpoint or safetensors."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
@@ -70,11 +72,9 @@ def fit(
 ) -> None:
     """Train one detector on self-blends of prepared faces; goes on where it stopped."""
     need_extra()
-    from deepscan.detectors import SPECS
+    _check_name(detector)
     from deepscan.training.loop import TrainConfig, train
 
-    if detector not in SPECS:
-        raise UsageError(f"there is no detector {detector!r}; choose from {', '.join(SPECS)}.")
     config = TrainConfig(
         detector=detector,
         steps=steps,
@@ -102,6 +102,7 @@ def export(
 ) -> None:
     """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated."""
     need_extra()
+    _check_name(detector)
     from deepscan.training.ship import enter_detector, ship
 
     weights.mkdir(parents=True, exist_ok=True)
@@ -155,6 +156,28 @@ def calibrate(
     enter_calibration(weights, fitted.calibration, metrics)
     for name, figures in metrics.items():
         typer.echo(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+
+
+def _check_name(detector: str) -> None:
+    from deepscan.detectors import SPECS
+
+    if detector not in SPECS:
+        raise UsageError(f"there is no detector {detector!r}; choose from {', '.join(SPECS)}.")
+
+
+@app.command()
+def cards(
+    weights: WeightsFolder,
+    evaluation: Annotated[
+        Path, typer.Option("--evaluation", exists=True, dir_okay=False, help="JSON of `deepscan evaluate`.")
+    ],
+) -> None:
+    """Write a model card per detector from the manifest and an evaluation."""
+    need_extra()
+    from deepscan.training.cards import write_cards
+
+    for path in write_cards(weights, evaluation):
+        typer.echo(str(path))
 
 
 def _say(line: dict[str, Any]) -> None:
