@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ CANVAS_PX = 448
 WINDOW_EVERY_S = 4.0
 MAX_WINDOWS = 5
 INDEX = "index.jsonl"
-SHORTEST = {"photo": 1, "window": media.WINDOW_FRAMES, "even": 8}
+SHORTEST = {"photo": 1, "window": media.WINDOW_FRAMES, "even": media.EVEN_FRAMES}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def prepare(
     """
     cache.mkdir(parents=True, exist_ok=True)
     index = cache / INDEX
-    done = {json.loads(line)["file"] for line in index.open(encoding="utf-8")} if index.exists() else set()
+    done = {line["file"] for line in _lines(index)} if index.exists() else set()
     for row in (row for corpus in corpora for row in read_corpus(corpus)):
         if str(row.file) in done:
             continue
@@ -135,8 +136,7 @@ def load_index(cache: Path) -> list[Sample]:
     index = cache / INDEX
     if not index.exists():
         raise UsageError(f"{cache} holds no prepared faces; run the preparation first.")
-    lines = (json.loads(line) for line in index.open(encoding="utf-8"))
-    samples = [Sample(**sample) for line in lines for sample in line["samples"]]
+    samples = [Sample(**sample) for line in _lines(index) for sample in line["samples"]]
     sides: dict[str, str] = {}
     for sample in samples:
         if sides.setdefault(sample.identity, sample.split) != sample.split:
@@ -166,15 +166,24 @@ def _samples(row: Source, cache: Path, side: str, engine: FaceEngine, mesh: Face
             continue
         if frame.window is not None:
             groups.setdefault(f"window{frame.window}", []).append((frame.rgb, face))
-        if frame.even and frame.window is None:
+        if frame.even:
             groups.setdefault("even", []).append((frame.rgb, face))
     for name, group in groups.items():
         kind = name.rstrip("0123456789")
         if len(group) < SHORTEST[kind]:
             continue
-        folder = f"{row.file.stem}/{name}"
+        folder = f"{_place(row.file)}/{name}"
         if _store(cache / folder, group, mesh):
             yield Sample(folder, kind, row.label, row.identity, row.source, side)
+
+
+def _lines(index: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in index.read_text(encoding="utf-8").splitlines()]
+
+
+def _place(file: Path) -> str:
+    """A folder name of its own for every path: files of different folders often share their names."""
+    return f"{file.stem}-{zlib.crc32(str(file).encode()):08x}"
 
 
 def _main_face(frames: Iterable[media.Frame], engine: FaceEngine) -> list[tuple[media.Frame, Face]]:

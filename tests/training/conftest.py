@@ -1,0 +1,95 @@
+"""A small prepared cache that many training tests read and none changes, made once."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from deepscan.faces import FaceEngine
+from deepscan.training.mesh import FaceMesh
+from deepscan.training.prepare import Sample, Split, load_index, prepare
+from tests.media import make
+
+FACES = Path(__file__).parents[2] / "weights" / "faces"
+COLUMNS = ("file", "label", "identity", "source", "licence", "kind")
+VALIDATED = Split(patterns=("v-*",))
+
+
+def write_corpus(path: Path, rows: Sequence[tuple[str, str, str]]) -> Path:
+    """A corpus CSV of (file, label, identity)."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows((*row, "made", "none", "") for row in rows)
+    return path
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A cache, the corpus it was made from, and what came of each file."""
+
+    cache: Path
+    corpus: Path
+    outcomes: dict[str, str]
+    samples: list[Sample]
+
+    def one(self, kind: str, split: str = "train") -> Path:
+        """Folder of the one real sample of a kind."""
+        (sample,) = (s for s in self.samples if (s.kind, s.split, s.label) == (kind, split, "real"))
+        return self.cache / sample.folder
+
+
+@pytest.fixture(scope="session")
+def engine() -> FaceEngine:
+    return FaceEngine(FACES / "retinaface_mnet025.onnx", providers=["CPUExecutionProvider"], threads=1)
+
+
+@pytest.fixture(scope="session")
+def mesh() -> FaceMesh:
+    return FaceMesh(FACES / "facemesh_468.onnx")
+
+
+@pytest.fixture(scope="session")
+def portrait_mesh(engine: FaceEngine, mesh: FaceMesh) -> NDArray[np.float32]:
+    """Mesh ``(468, 2)`` of ``make.portrait()``."""
+    face = engine.detect(make.portrait())[0]
+    found = mesh.find(make.portrait(), face.box, face.points)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh: FaceMesh) -> Prepared:
+    """Two real clips (one validated on), a real and a fake photo of one name, and a file that is broken."""
+    root = tmp_path_factory.mktemp("corpus")
+    make.portrait_clip(root / "train.mp4", 3.0)
+    make.portrait_clip(root / "val.mp4", 1.0)
+    for folder, size in (("real", 256), ("fake", 200)):
+        (root / folder).mkdir()
+        Image.fromarray(make.portrait(size)).save(root / folder / "photo.png")
+    make.faceless_clip(root / "nobody.mp4", 0.4)
+    (root / "broken.mp4").write_bytes(b"not a video")
+    corpus = write_corpus(
+        root / "corpus.csv",
+        [
+            ("train.mp4", "real", "ann"),
+            ("val.mp4", "real", "v-bob"),
+            ("real/photo.png", "real", "cid"),
+            ("fake/photo.png", "fake", "dora"),
+            ("nobody.mp4", "real", "eve"),
+            ("broken.mp4", "real", "fred"),
+        ],
+    )
+    cache = root / "cache"
+    outcomes = {
+        row.file.relative_to(root).as_posix(): said
+        for row, said in prepare([corpus], cache, VALIDATED, engine, mesh)
+    }
+    return Prepared(cache, corpus, outcomes, load_index(cache))
