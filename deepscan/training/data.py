@@ -6,6 +6,7 @@ with the same jittered box, so that nothing but the forgery tells them apart.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from deepscan.clips import Affine, crop_affine, cut_square
 from deepscan.detectors.base import DetectorSpec, Sampling
+from deepscan.errors import UsageError
 from deepscan.training.forge.blend import SelfBlend
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.forge.masks import hull_mask
@@ -165,7 +167,8 @@ class ForgedPairs(IterableDataset[Batch]):
     """An endless, seeded stream of pairs from real samples.
 
     ``seed`` and the number of the first pair fix the stream, so that a resumed run goes on with the
-    pairs that it would have seen.
+    pairs that it would have seen. ``batch`` pairs in a row come from one worker, as the loader hands them
+    out: the stream is the same with any number of workers.
     """
 
     def __init__(
@@ -177,20 +180,21 @@ class ForgedPairs(IterableDataset[Batch]):
         seed: int,
         stills: bool = False,
         first: int = 0,
+        batch: int = 1,
     ) -> None:
-        self._cache, self._spec, self._seed, self._stills, self._first = cache, spec, seed, stills, first
+        self._cache, self._spec, self._seed, self._stills = cache, spec, seed, stills
+        self._first, self._batch = first, batch
         self._samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
         if not self._samples:
-            raise ValueError(f"no prepared real sample can give a clip for {spec.name}")
+            raise UsageError(f"{cache} holds no real training faces that give a clip for {spec.name}.")
         self._odds = sampling_odds(self._samples)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         step = worker.num_workers if worker else 1
-        number = self._first + (worker.id if worker else 0)
-        while True:
-            yield self.pair(number)
-            number += step
+        for block in itertools.count(worker.id if worker else 0, step):
+            start = self._first + block * self._batch
+            yield from map(self.pair, range(start, start + self._batch))
 
     def pair(self, number: int) -> Batch:
         """Pair ``number`` of the stream."""

@@ -143,7 +143,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Joined batches of forged pairs from the training side, without end."""
     train_side = [sample for sample in samples if sample.split == "train"]
-    pairs = ForgedPairs(cache, train_side, spec, seed=config.seed, stills=config.stills, first=first)
+    pairs = ForgedPairs(
+        cache, train_side, spec, seed=config.seed, stills=config.stills, first=first, batch=config.pairs
+    )
     loader = DataLoader(pairs, batch_size=config.pairs, collate_fn=join_pairs, num_workers=config.workers)
     return iter(loader)
 
