@@ -6,6 +6,7 @@ cross-validation over identities: each identity is judged by constants fitted wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from deepscan.ensemble import Calibration, DetectorCalibration, fuse_logits, sigmoid
+from deepscan.errors import UsageError
 from deepscan.training.evaluate import auc, bootstrap_interval
 from deepscan.training.score import ScoredFile
 
@@ -42,13 +44,14 @@ def fit(files: Sequence[ScoredFile]) -> Fit:
     """Fit the ensemble on validation files.
 
     Raises:
-        ValueError: one of the two classes is missing.
+        UsageError: one of the two classes is missing, also where one fold of identities is left out.
     """
     usable = [file for file in files if file.logits]
     labels = np.array([file.label for file in usable])
-    if len(set(labels.tolist())) < 2:
-        raise ValueError("calibration needs scored real and forged files")
     folds = fold_of(usable)
+    for fold in (None, *np.unique(folds)):
+        if len(set(labels[folds != fold].tolist())) < 2:
+            raise UsageError("calibration needs scored real files and forged files of several identities.")
     probabilities = np.empty(len(usable))
     for fold in range(FOLDS):
         inside = folds == fold
@@ -104,8 +107,8 @@ def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
 
 
 def fused_probability(logits: Mapping[str, float], calibration: Calibration) -> float:
-    """The ensemble's probability; 0.5 where no detector counts."""
-    fused = fuse_logits(logits, calibration)
+    """The ensemble's probability; 0.5 where no detector that counts has a logit."""
+    fused = fuse_logits({n: v for n, v in logits.items() if n in calibration.detectors}, calibration)
     return 0.5 if fused is None else sigmoid(fused)
 
 
@@ -121,7 +124,8 @@ def thresholds(labels: NDArray[np.int64], probabilities: Vector) -> tuple[float,
     missed = int(MISSED_RATE * len(forged))
     fake = max(0.5, float(np.nextafter(highest_silent, 1)) + 0.01)
     clean = min(0.5, float(forged[missed]))
-    return min(0.99, round(fake, 4)), min(0.99, round(clean, 4), round(fake, 4))
+    fake = min(0.99, round(fake, 4))
+    return fake, min(fake, math.floor(clean * 1e4) / 1e4)  # rounded up it would miss one file more
 
 
 def _calibrate(name: str, files: Sequence[ScoredFile]) -> DetectorCalibration:
@@ -155,8 +159,10 @@ def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[
 
 
 def _balance(labels: NDArray[np.int64]) -> Vector:
-    """Weights that give both classes half of the loss."""
+    """Weights that give both classes half of the loss; 1 where there is one class alone."""
     share = float(labels.mean())
+    if not 0 < share < 1:
+        return np.ones(len(labels))
     return np.asarray(np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)), np.float64)
 
 

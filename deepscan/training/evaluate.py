@@ -64,9 +64,14 @@ def bootstrap_interval(
     rounds: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % interval of ``figure``; whole groups (identities) are drawn, not single samples."""
+    """95 % interval of ``figure``; whole groups (identities) are drawn, not single samples.
+
+    NaN where ``figure`` is NaN in every draw, or nothing can be drawn.
+    """
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    if not members:
+        return (float("nan"), float("nan"))
     found = []
     for _ in range(rounds):
         drawn = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])

@@ -1,0 +1,173 @@
+"""Constants fitted on synthetic detectors of known worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepscan.ensemble import Calibration
+from deepscan.errors import UsageError
+from deepscan.training import calibrate
+from deepscan.training.calibrate import (
+    FALSE_POSITIVE_RATE,
+    MAX_CALIBRATED_LOGIT,
+    MISSED_RATE,
+    Fit,
+    better_than_chance,
+    constants_of,
+    fit,
+    fold_of,
+    fused_probability,
+    thresholds,
+)
+from deepscan.training.evaluate import auc, expected_calibration_error
+from deepscan.training.score import ScoredFile
+
+Logits = Callable[[int, np.random.Generator], Mapping[str, float]]
+
+
+def files_of(logits: Logits, *, identities: int = 15, each: int = 6, seed: int = 0) -> list[ScoredFile]:
+    """``each`` files of every identity, real and forged alternating."""
+    rng = np.random.default_rng(seed)
+    return [
+        ScoredFile(
+            f"{person}-{n}.mp4", n % 2, f"p{person}", "made", "", "scanned", None, dict(logits(n % 2, rng))
+        )
+        for person in range(identities)
+        for n in range(each)
+    ]
+
+
+def mixed(label: int, rng: np.random.Generator) -> dict[str, float]:
+    """One good detector, one fair, one useless, one that often has no score."""
+    sign = 2 * label - 1
+    logits = {
+        "good": 3 * sign + 1 + rng.normal(0, 2),
+        "fair": sign - 2 + rng.normal(0, 1.5),
+        "useless": rng.normal(0, 3),
+    }
+    if rng.random() < 0.4:
+        logits["rare"] = 2 * sign + rng.normal(0, 2)
+    return logits
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fit:
+    return fit(files_of(mixed))
+
+
+def test_a_useless_detector_gets_no_say_and_useful_ones_do(fitted: Fit) -> None:
+    detectors = fitted.calibration.detectors
+    assert detectors["useless"].weight == 0
+    assert all(detectors[name].weight > 0 for name in ("good", "fair", "rare"))
+    assert all(one.temperature > 0 for one in detectors.values())
+
+
+def test_calibration_takes_out_each_detectors_own_offset(fitted: Fit) -> None:
+    detectors = fitted.calibration.detectors
+    assert abs(detectors["good"](1.0)) < 0.7, "midway between its reals and its forgeries"
+    assert abs(detectors["fair"](-2.0)) < 0.7
+    for file in fitted.files:
+        for name, logit in file.logits.items():
+            assert abs(detectors[name](logit)) <= MAX_CALIBRATED_LOGIT + 1e-9
+
+
+def test_the_ensemble_is_better_than_its_best_and_honest(fitted: Fit) -> None:
+    labels = np.array([file.label for file in fitted.files])
+    best = auc(labels, np.array([file.logits["good"] for file in fitted.files]))
+    assert auc(labels, fitted.probabilities) > best - 0.01
+    assert expected_calibration_error(labels, fitted.probabilities) < 0.15
+
+
+def test_nobody_is_judged_by_constants_fitted_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = files_of(mixed)
+    identity_of = {file.logits["good"]: file.identity for file in files}
+    fitted_on: dict[int, set[str]] = {}
+    judged: list[tuple[str, set[str]]] = []
+    constants: list[Calibration] = []  # kept alive, so that no id is used twice
+
+    def fake_constants(some: list[ScoredFile]) -> Calibration:
+        made = Calibration({}, 0.0, 0.5, 0.5)
+        constants.append(made)
+        fitted_on[id(made)] = {file.identity for file in some}
+        return made
+
+    def fake_probability(logits: Mapping[str, float], calibration: Calibration) -> float:
+        judged.append((identity_of[logits["good"]], fitted_on[id(calibration)]))
+        return 0.5
+
+    monkeypatch.setattr(calibrate, "constants_of", fake_constants)
+    monkeypatch.setattr(calibrate, "fused_probability", fake_probability)
+    fit(files)
+    assert len(judged) == len(files)
+    assert all(identity not in others and len(others) == 12 for identity, others in judged)
+    assert fitted_on[id(constants[-1])] == set(identity_of.values()), "what ships is fitted on all"
+
+
+def test_folds_keep_identities_together() -> None:
+    files = files_of(mixed, identities=7)
+    folds = fold_of(files)
+    assert set(folds.tolist()) == {0, 1, 2, 3, 4}
+    for identity in {file.identity for file in files}:
+        assert len({f for f, file in zip(folds, files, strict=True) if file.identity == identity}) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_thresholds_obey_their_rates(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, 150)
+    spread = rng.uniform(0.5, 4)
+    p = 1 / (1 + np.exp(-(spread * (2 * labels - 1) + rng.normal(0, 1.5, 150))))
+    p = np.clip(p, 0.0, 0.97)
+    fake, real = thresholds(labels, p)
+    assert 0 <= real <= 0.5 <= fake <= 0.99
+    assert (p[labels == 0] >= fake).mean() <= FALSE_POSITIVE_RATE
+    assert (p[labels == 1] < real).mean() <= MISSED_RATE
+
+
+def test_a_detector_without_any_score_in_one_class_or_fold_does_not_stop_the_fit() -> None:
+    def logits(label: int, rng: np.random.Generator) -> dict[str, float]:
+        return {"good": 2 * (2 * label - 1) + rng.normal(), **({"reals only": 1.0} if not label else {})}
+
+    files = files_of(logits)
+    files[0].logits["once"] = 3.0
+    found = fit(files)
+    detectors = found.calibration.detectors
+    assert detectors["reals only"].weight == detectors["once"].weight == 0
+    assert detectors["good"].weight > 0
+    assert np.isfinite(found.probabilities).all()
+
+
+def test_files_without_scores_are_left_out() -> None:
+    files = files_of(mixed)
+    bare = ScoredFile("none.mp4", 1, "p0", "made", "", "no_face", None, {})
+    assert len(fit([bare, *files]).files) == len(files)
+
+
+@pytest.mark.parametrize("which", ["reals only", "nothing", "one identity"])
+def test_too_little_to_calibrate_on_is_an_error(which: str) -> None:
+    files = files_of(mixed)
+    some: dict[str, Any] = {
+        "reals only": [file for file in files if file.label == 0],
+        "nothing": [],
+        "one identity": files[:6],
+    }
+    with pytest.raises(UsageError, match="real files and forged files of several identities"):
+        fit(some[which])
+
+
+def test_without_a_detector_that_counts_the_answer_is_undecided() -> None:
+    calibration = constants_of(files_of(mixed))
+    assert fused_probability({"useless": 6.0}, calibration) == 0.5
+    assert fused_probability({"unheard of": 6.0}, calibration) == 0.5
+    assert fused_probability({"good": 6.0}, calibration) > 0.8
+
+
+def test_better_than_chance_needs_identities_not_files() -> None:
+    files = files_of(mixed)
+    assert better_than_chance("good", files)
+    assert not better_than_chance("useless", files)
+    assert not better_than_chance("never ran", files)
