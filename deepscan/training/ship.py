@@ -1,7 +1,7 @@
 """A trained run -> files that a scan can load: ONNX, and its entry in the manifest.
 
 int8 is shipped where its scores stay within 0.02 of the float ones on validation clips; elsewhere the
-weights alone are stored in 8 bits (``compress_weights``), and if that strays too, float16.
+weights alone are stored in 16 bits (``halve_weights``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import nn
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec
 from deepscan.ensemble import Calibration
+from deepscan.errors import UsageError
 from deepscan.training.data import FixedPairs
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, quantise, score_gap
 from deepscan.training.nets import build
@@ -56,6 +57,9 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path) -> Shipped
         checkpoint: of ``loop.train``.
         cache: prepared faces; the training side calibrates int8, the validation side checks it.
         weights: folder that receives ``<detector>.onnx``.
+
+    Raises:
+        UsageError: one side of the cache has no clip for this detector.
     """
     net = build(detector)
     state = torch.load(checkpoint, weights_only=True)
@@ -81,8 +85,17 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path) -> Shipped
 
 
 def clips(cache: Path, samples: Sequence[Sample], spec: DetectorSpec, count: int) -> list[NDArray[np.uint8]]:
-    """``count`` batches of one real and one forged clip each, spread over the samples."""
+    """Up to ``count`` batches of one real and one forged clip each, spread over the samples.
+
+    Raises:
+        UsageError: no sample can give a clip.
+    """
     pairs = FixedPairs(cache, samples, spec)
+    if not len(pairs):
+        raise UsageError(
+            f"{cache} lacks real training or validation faces that give a clip for {spec.name}; "
+            "prepare it with some identities kept out of training."
+        )
     chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int)
     return [pairs[int(i)]["pixels"].numpy() for i in chosen]
 
@@ -104,6 +117,7 @@ def enter_detector(weights: Path, shipped: Shipped, detector: str, facts: Mappin
     entry["calibration"] = {"temperature": 1.0, "bias": 0.0, "weight": 1.0}
     table.setdefault("detectors", {})[detector] = entry
     table["detectors"] = {name: table["detectors"][name] for name in SPECS if name in table["detectors"]}
+    table.setdefault("faces", {})
     table.setdefault("fusion", {"bias": 0.0, "threshold_fake": 0.5, "threshold_real": 0.5})
     write_table(weights, table)
 
