@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +42,14 @@ def evaluate(
     for name, count in result.verdicts.items():
         typer.echo(f"{name:<34} {count}")
     if out is not None:
-        out.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(_without_nan(asdict(result)), indent=1) + "\n", encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    """The same tree with null for figures that could not be measured: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _row(name: str, figures: dict[str, float]) -> str:

@@ -1,0 +1,175 @@
+"""``deepscan train``: mistakes are one sentence, and media become weights that a scan loads."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from deepscan.cli import run
+from deepscan.training.score import ScoredFile, save_scores
+from deepscan.training.ship import enter_face_model
+from deepscan.weights import read_manifest
+from tests.doubles import write_weights
+from tests.media import make
+
+FACES = Path(__file__).parents[2] / "weights" / "faces"
+
+
+def corpus(folder: Path, rows: Sequence[tuple[str, str, str]]) -> Path:
+    path = folder / "corpus.csv"
+    lines = ["file,label,identity", *(",".join(row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weights folder with both face models and stand-ins for the detectors."""
+    root = write_weights(tmp_path / "weights")
+    model = root / "faces" / "facemesh_468.onnx"
+    model.write_bytes((FACES / model.name).read_bytes())
+    enter_face_model(root, "facemesh_468", "Apache-2.0")
+    monkeypatch.setenv("DEEPSCAN_WEIGHTS", str(root))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["fit", "gmll", "--cache", "c", "--run", "r"], "there is no detector 'gmll'; choose from gml,"),
+        (
+            ["fit", "gml", "--cache", "c", "--run", "r"],
+            "c holds no prepared faces; run the preparation first",
+        ),
+        (["fit", "gml", "--run", "r"], "Missing option '--cache'"),
+        (["fit", "gml", "--cache", "c", "--run", "r", "--init", "gone.pt"], "'gone.pt' does not exist"),
+        (["prepare", "gone.csv", "--cache", "c"], "'gone.csv' does not exist"),
+        (["prepare", "bad.csv", "--cache", "c"], "label 'maybe' is neither 'real' nor 'fake'"),
+        (
+            ["export", "gmll", "bad.csv", "--cache", "c", "--weights", "w", "--data", "d", "--recipe", "r"],
+            "there is no detector 'gmll'",
+        ),
+        (["calibrate", "bad.csv", "--weights", "w", "--scores", "s"], "neither 'real' nor 'fake'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_on_stderr(
+    args: list[str],
+    sentence: str,
+    tmp_path: Path,
+    face_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.csv").write_text("file,label\na.mp4,maybe\n", encoding="utf-8")
+    assert run(["train", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert sentence in err
+    assert "internal error" not in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["prepare", "fit", "export", "rehearse", "calibrate", "evaluate"])
+def test_without_the_extra_every_command_says_what_to_install(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find_spec = importlib.util.find_spec
+
+    def without_torch(name: str, *args: Any) -> Any:
+        return None if name in ("torch", "tomli_w") else find_spec(name, *args)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_torch)
+    csv = str(corpus(tmp_path, [("a.mp4", "real", "ann")]))
+    args = {
+        "prepare": ["train", "prepare", csv, "--cache", "c"],
+        "fit": ["train", "fit", "gml", "--cache", "c", "--run", "r"],
+        "export": [
+            "train",
+            "export",
+            "gml",
+            csv,
+            "--cache",
+            "c",
+            "--weights",
+            "w",
+            "--data",
+            "d",
+            "--recipe",
+            "r",
+        ],
+        "rehearse": ["train", "rehearse", csv, "--out", "o"],
+        "calibrate": ["train", "calibrate", csv, "--weights", "w", "--scores", "s"],
+        "evaluate": ["evaluate", csv],
+    }
+    assert run(args[command]) == 2
+    out, err = capsys.readouterr()
+    sentence = "training needs torch, tomli_w; install it with `pip install 'deepscan[train]'`."
+    assert (out, err) == ("", f"deepscan: {sentence}\n")
+
+
+def test_media_become_weights_that_a_scan_loads(
+    tmp_path: Path, face_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, turn in (("ann", 0.0), ("bob", 8.0)):
+        Image.fromarray(make.portrait(256, turn_deg=turn)).save(tmp_path / f"{name}.png")
+    csv = str(corpus(tmp_path, [("ann.png", "real", "ann"), ("bob.png", "real", "bob")]))
+    cache, folder = str(tmp_path / "cache"), str(tmp_path / "run")
+    assert run(["train", "prepare", csv, "--cache", cache, "--validate-on", "b*"]) == 0
+    assert capsys.readouterr().err.count(": 1 samples") == 2
+
+    fit = ["train", "fit", "local_features", "--cache", cache, "--run", folder]
+    assert run([*fit, "--steps", "2", "--pairs", "1", "--warmup", "1"]) == 0
+    out, err = capsys.readouterr()
+    checkpoint = out.strip()
+    assert checkpoint.endswith("checkpoint.pt")
+    assert "step 2  val_auc" in err
+
+    export = [
+        "train",
+        "export",
+        "local_features",
+        checkpoint,
+        "--cache",
+        cache,
+        "--weights",
+        str(face_weights),
+    ]
+    assert run([*export, "--data", "two photos", "--recipe", "two steps"]) == 0
+    assert "scores within" in capsys.readouterr().out
+    entry = read_manifest(face_weights).detectors["local_features"]
+    assert (entry.training_data, entry.recipe) == ("two photos", "two steps")
+
+    scan = ["scan", "--json", "--no-progress", "--detectors", "local_features", str(tmp_path / "bob.png")]
+    assert run(scan) in (0, 1, 3)
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert (file["status"], list(file["tracks"][0]["detectors"])) == ("scanned", ["local_features"])
+
+
+def test_calibration_reads_kept_scores_and_enters_what_it_fits(
+    tmp_path: Path, face_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [
+        ScoredFile(
+            f"{n}.mp4", n % 2, f"p{n // 4}", "made", "", "scanned", 0.5, {"sola": wave, "gml": -wave / 2}
+        )
+        for n in range(40)
+        for wave in [(4.0 if n % 2 else -3.0) + n % 5 - 2]
+    ]
+    scores = tmp_path / "scores.jsonl"
+    save_scores(scores, files)
+    csv = str(corpus(tmp_path, [("never-read.mp4", "real", "ann")]))
+    assert run(["train", "calibrate", csv, "--weights", str(face_weights), "--scores", str(scores)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["gml", "sola", "fusion"]
+    manifest = read_manifest(face_weights)
+    assert manifest.detectors["sola"].calibration.weight > 0
+    assert manifest.detectors["gml"].calibration.weight == 0, "worse than chance"
+    assert manifest.detectors["sola"].metrics["auc"] == 1
+    assert manifest.calibration.threshold_real <= 0.5 <= manifest.calibration.threshold_fake
