@@ -1,0 +1,118 @@
+"""Real and fake go through the very same faults, and come back in the same shape."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deepscan.training.forge.degrade import (
+    Degradation,
+    add_noise,
+    encode_h264,
+    h264_round_trip,
+    jpeg_round_trip,
+)
+from tests.media import make
+
+Clip = NDArray[np.uint8]
+NONE = Degradation.none()
+FAULTS = {
+    "gamma": replace(NONE, gamma=1.2),
+    "shrink": replace(NONE, shrink=2.0),
+    "blur": replace(NONE, blur_sigma=1.0),
+    "noise": replace(NONE, noise_sigma=4.0, noise_seed=5),
+    "jpeg": replace(NONE, jpeg_quality=40),
+    "h264": Degradation.h264(40),
+}
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return np.stack(list(make.moving_portrait(4, 128)))
+
+
+def error(one: Clip, other: Clip) -> float:
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def replays(draw: Degradation, clip: Clip, before: Clip) -> None:
+    """Another call gives the same; x264 itself may decide a few blocks of a tiny picture differently."""
+    again = draw.apply(clip)
+    if draw.h264_crf is None:
+        np.testing.assert_array_equal(again, before)
+    else:
+        assert error(again, before) < 1
+
+
+def test_none_leaves_frames_as_they_are(clip: Clip) -> None:
+    np.testing.assert_array_equal(NONE.apply(clip), clip)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_changes_pixels_but_not_the_picture(name: str, clip: Clip) -> None:
+    out = FAULTS[name].apply(clip)
+    assert (out.shape, out.dtype) == (clip.shape, np.uint8)
+    assert 0.5 < error(out, clip) < 25
+    replays(FAULTS[name], clip, out)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_draw_replays_itself_at_odd_sizes_too(seed: int, clip: Clip) -> None:
+    odd = np.ascontiguousarray(clip[:3, :101, :75])
+    draw = Degradation.draw(np.random.default_rng(seed), still=False)
+    out = draw.apply(odd)
+    assert out.shape == odd.shape
+    replays(draw, odd, out)
+
+
+def test_every_fault_is_drawn_within_its_range() -> None:
+    draws = [Degradation.draw(np.random.default_rng(seed), still=bool(seed % 2)) for seed in range(200)]
+    assert all(0.8 <= d.gamma <= 1.25 and 1 <= d.shrink <= 2.5 for d in draws)
+    assert all(18 <= d.h264_crf <= 40 for d in draws if d.h264_crf is not None)
+    assert all(35 <= d.jpeg_quality <= 100 for d in draws if d.jpeg_quality is not None)
+    assert not any(d.h264_crf is not None and d.jpeg_quality is not None for d in draws)
+    for fault in ("gamma", "shrink", "blur_sigma", "noise_sigma", "jpeg_quality", "h264_crf"):
+        assert len({getattr(d, fault) for d in draws}) > 10, fault
+    videos, photos = draws[::2], draws[1::2]
+    assert sum(d.h264_crf is not None for d in videos) > 2 * sum(d.h264_crf is not None for d in photos)
+
+
+def test_real_and_fake_get_the_same_noise(clip: Clip) -> None:
+    grey = np.full_like(clip, 120)
+    fake = grey.copy()
+    fake[:, 40:60, 40:60] = 90
+    noisy_real, noisy_fake = (add_noise(c, 5.0, 11).astype(int) for c in (grey, fake))
+    np.testing.assert_array_equal(noisy_real - grey, noisy_fake - fake)
+    assert not np.array_equal(noisy_real[0], noisy_real[1]), "sensor noise is new in every frame"
+    assert 4 < (noisy_real - 120).std() < 6
+    assert not np.array_equal(noisy_real, add_noise(grey, 5.0, 12))
+
+
+def test_stronger_coding_costs_more_of_the_picture(clip: Clip) -> None:
+    assert error(h264_round_trip(clip, 18), clip) < error(h264_round_trip(clip, 40), clip) < 15
+    fine, coarse = (jpeg_round_trip(clip[0], quality) for quality in (95, 35))
+    assert error(fine, clip[0]) < error(coarse, clip[0]) < 15
+
+
+def test_channels_stay_in_order() -> None:
+    red = np.zeros((3, 64, 64, 3), np.uint8)
+    red[..., 0] = 220
+    for out in (h264_round_trip(red, 20)[1], jpeg_round_trip(red[0], 90)):
+        assert out[..., 0].mean() > 200 > 30 > out[..., 2].mean()
+
+
+def test_an_encoded_clip_holds_every_frame_at_its_rate() -> None:
+    memory = io.BytesIO()
+    encode_h264(memory, make.moving_portrait(7, 101), crf=23, rate=Fraction(30000, 1001))
+    memory.seek(0)
+    with av.open(memory) as back:
+        stream = back.streams.video[0]
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 100, 100)
+        assert stream.average_rate == Fraction(30000, 1001)
+        assert len(list(back.decode(stream))) == 7

@@ -1,0 +1,59 @@
+"""Whole videos: read with their mesh, forged, written twice alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepscan import media
+from deepscan.errors import UnreadableMedia, UnsupportedMedia
+from deepscan.faces import FaceEngine
+from deepscan.training.forge.video import FaceVideo, forge_video, read_face_video, write_video
+from deepscan.training.mesh import FaceMesh
+
+
+@pytest.fixture(scope="module")
+def video(clip: Path, engine: FaceEngine, mesh: FaceMesh) -> FaceVideo:
+    return read_face_video(clip, engine, mesh, seconds=0.35, long_side_px=200)
+
+
+def test_the_start_of_a_video_is_read_small_with_its_mesh(video: FaceVideo) -> None:
+    assert video.frames.shape == (9, 200, 200, 3)
+    assert video.frames.dtype == np.uint8
+    assert video.mesh.shape == (9, 468, 2)
+    assert video.rate == 25
+
+
+def test_the_mesh_lies_on_the_face_of_the_shrunk_frames(video: FaceVideo, engine: FaceEngine) -> None:
+    for frame, mesh in zip(video.frames[::4], video.mesh[::4], strict=True):
+        face = engine.detect(frame)[0]
+        width = face.box[2] - face.box[0]
+        eyes = np.stack([mesh[[33, 133]].mean(0), mesh[[263, 362]].mean(0)])
+        assert np.linalg.norm(eyes - face.points[:2], axis=1).max() < 0.1 * width
+
+
+def test_a_forged_video_is_seeded_and_written_like_its_original(video: FaceVideo, tmp_path: Path) -> None:
+    pair = forge_video(video, seed=4)
+    np.testing.assert_array_equal(pair.fake, forge_video(video, seed=4).fake)
+    assert not np.array_equal(pair.fake, forge_video(video, seed=5).fake)
+    assert pair.fake.shape == video.frames.shape
+    assert (pair.fake != pair.real).any(axis=(1, 2, 3)).all(), "every frame is forged"
+    infos = []
+    for name, frames in (("real", video.frames), ("fake", pair.fake)):
+        write_video(tmp_path / f"{name}.mp4", frames, video.rate, crf=23)
+        infos.append(media.probe(tmp_path / f"{name}.mp4"))
+    assert infos[0] == infos[1]
+    assert (infos[0].width, infos[0].height, infos[0].frames_expected) == (200, 200, 9)
+
+
+def test_a_video_without_a_face_or_without_pictures_is_refused(
+    faceless: Path, tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    with pytest.raises(UnsupportedMedia, match=r"no face was found in its first 0\.2 seconds"):
+        read_face_video(faceless, engine, mesh, seconds=0.2, long_side_px=200)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"nothing")
+    with pytest.raises((UnreadableMedia, UnsupportedMedia)):
+        read_face_video(broken, engine, mesh, seconds=1, long_side_px=200)
