@@ -61,10 +61,14 @@ def fit(
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-4,
     warmup: Annotated[int, typer.Option(help="Steps over which the rate rises.")] = 100,
     stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
+    frozen: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Submodules that stay as they are.")
+    ] = None,
     init: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Start weights: a run's checkpoint or safetensors."),
     ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Checkpoint of a trained gml to distil from.")] = None,
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that forge pairs.")] = 0,
@@ -82,12 +86,13 @@ def fit(
         rate=rate,
         warmup=warmup,
         stills=stills,
+        frozen=tuple(frozen or ()),
         seed=seed,
         validate_every=validate_every,
         workers=workers,
         threads=threads,
     )
-    checkpoint = train(config, cache, run, init=init, report=_say)
+    checkpoint = train(config, cache, run, init=init, teacher=teacher, report=_say)
     typer.echo(str(checkpoint))
 
 

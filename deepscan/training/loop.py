@@ -24,6 +24,7 @@ from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec
 from deepscan.errors import UsageError
 from deepscan.training.data import Batch, FixedPairs, ForgedPairs, join_pairs
+from deepscan.training.distil import Distillation
 from deepscan.training.evaluate import auc
 from deepscan.training.export import load_weights
 from deepscan.training.nets import Net, build
@@ -47,6 +48,7 @@ class TrainConfig:
         warmup: steps over which the rate rises.
         weight_decay: of AdamW.
         stills: train a clip network on single frames (T = 1), photos included.
+        frozen: submodules that stay as they are, batch statistics included.
         seed: of the pairs, their forgeries and the network's start.
         validate_every: steps between validations; 0 validates at the end alone.
         workers: processes that forge pairs; 0 forges in the training process.
@@ -60,6 +62,7 @@ class TrainConfig:
     warmup: int = 100
     weight_decay: float = 1e-4
     stills: bool = False
+    frozen: tuple[str, ...] = ()
     seed: int = 0
     validate_every: int = 0
     workers: int = 0
@@ -72,6 +75,7 @@ def train(
     run: Path,
     *,
     init: Path | None = None,
+    teacher: Path | None = None,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Path:
     """Train one detector on a prepared cache.
@@ -81,6 +85,7 @@ def train(
         cache: folder filled by ``prepare``.
         run: folder of this run.
         init: safetensors to start from (this project's, or an ImageNet Xception for ``gml``).
+        teacher: checkpoint of a trained ``gml`` whose maps the trunk learns to predict as well.
         report: called with every line of the log.
 
     Returns:
@@ -100,15 +105,17 @@ def train(
     if init is not None:
         start_from(net, init)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config.rate, weight_decay=config.weight_decay)
-    step = resume(run / CHECKPOINT, config, module, optimizer)
+    distillation = None if teacher is None else Distillation(teacher, config.detector, module)
+    trained = nn.ModuleList([module] if distillation is None else [module, distillation.project])
+    optimizer = torch.optim.AdamW(trained.parameters(), lr=config.rate, weight_decay=config.weight_decay)
+    step = resume(run / CHECKPOINT, config, trained, optimizer)
     stream = batches(config, cache, samples, spec, first=step * config.pairs)
     saved, began, losses = time.monotonic(), time.monotonic(), []
-    module.train()
+    learn(module, config.frozen)
     while step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, config)
-        losses.append(optimize(net, optimizer, next(stream)))
+        losses.append(optimize(net, optimizer, next(stream), distillation))
         step += 1
         if step % 50 == 0:
             speed = 50 / (time.monotonic() - began)
@@ -117,11 +124,19 @@ def train(
         validate_now = config.validate_every and step % config.validate_every == 0
         if validate_now or step == config.steps:
             log(run, report, {"step": step, **validate(net, cache, samples, spec, stills=config.stills)})
+            learn(module, config.frozen)
             began = time.monotonic()
         if time.monotonic() - saved > CHECKPOINT_EVERY_S or step == config.steps:
-            save(run / CHECKPOINT, config, module, optimizer, step)
+            save(run / CHECKPOINT, config, trained, optimizer, step)
             saved = time.monotonic()
     return run / CHECKPOINT
+
+
+def learn(module: nn.Module, frozen: Sequence[str]) -> None:
+    """Put a network into training mode, all but its frozen submodules."""
+    module.train()
+    for name in frozen:
+        module.get_submodule(name).requires_grad_(False).eval()
 
 
 def start_from(net: Net, init: Path) -> None:
@@ -150,12 +165,16 @@ def batches(
     return iter(loader)
 
 
-def optimize(net: Net, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
+def optimize(
+    net: Net, optimizer: torch.optim.Optimizer, batch: Batch, distillation: Distillation | None = None
+) -> float:
     """One step; the forward pass in bfloat16, losses in float32. Returns the loss."""
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cpu", torch.bfloat16):
         output = net(normalise(batch["pixels"], net.spec))
         loss = net.loss(output, batch["label"], batch["forged"], batch["face"])
+        if distillation is not None:
+            loss = loss + distillation.loss(batch["pixels"])
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(cast(nn.Module, net).parameters(), LARGEST_GRADIENT)
     optimizer.step()
@@ -183,7 +202,7 @@ def rate_at(step: int, config: TrainConfig) -> float:
 def validate(
     net: Net, cache: Path, samples: Sequence[Sample], spec: DetectorSpec, *, stills: bool
 ) -> dict[str, float]:
-    """AUC on the validation side's fixed pairs, each sample once, undegraded draws and all."""
+    """AUC on the fixed validation pairs: every sample once, with a draw of the degradation of its own."""
     val_side = [sample for sample in samples if sample.split == "val"]
     pairs = FixedPairs(cache, val_side, spec, stills=stills)
     if not len(pairs):
@@ -197,7 +216,6 @@ def validate(
             probability = net.probability(net(normalise(batch["pixels"], spec)))
         scores.append(probability.float())
         labels.append(batch["label"])
-    module.train()
     return {
         "val_auc": auc(torch.cat(labels).numpy(), torch.cat(scores).numpy()),
         "val_pairs": float(len(pairs)),
@@ -205,12 +223,16 @@ def validate(
 
 
 def save(
-    path: Path, config: TrainConfig, net: nn.Module, optimizer: torch.optim.Optimizer, step: int
+    path: Path, config: TrainConfig, trained: nn.ModuleList, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    """Write a checkpoint beside its place, then move it there."""
+    """Write a checkpoint beside its place, then move it there.
+
+    ``model`` is the network; ``companions`` what trains beside it and is not shipped.
+    """
     state = {
         "config": asdict(config),
-        "model": net.state_dict(),
+        "model": trained[0].state_dict(),
+        "companions": [companion.state_dict() for companion in trained[1:]],
         "optimizer": optimizer.state_dict(),
         "step": step,
         "rng": torch.get_rng_state(),
@@ -220,7 +242,7 @@ def save(
     partial.replace(path)
 
 
-def resume(path: Path, config: TrainConfig, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def resume(path: Path, config: TrainConfig, trained: nn.ModuleList, optimizer: torch.optim.Optimizer) -> int:
     """Take up a checkpoint, if there is one; returns the step to go on from."""
     if not path.exists():
         return 0
@@ -230,7 +252,10 @@ def resume(path: Path, config: TrainConfig, net: nn.Module, optimizer: torch.opt
     changed = sorted(key for key in now if key not in free and then.get(key) != now[key])
     if changed:
         raise UsageError(f"{path} was trained with another {', '.join(changed)}; choose another run folder.")
-    net.load_state_dict(state["model"])
+    if len(state.get("companions", [])) != len(trained) - 1:
+        raise UsageError(f"{path} was trained with another teacher; choose another run folder.")
+    for module, weights in zip(trained, [state["model"], *state.get("companions", [])], strict=True):
+        module.load_state_dict(weights)
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["rng"])
     return int(state["step"])
