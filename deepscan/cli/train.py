@@ -61,6 +61,9 @@ def fit(
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-4,
     warmup: Annotated[int, typer.Option(help="Steps over which the rate rises.")] = 100,
     stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
+    clean: Annotated[
+        bool, typer.Option(help="No degradation: a first stage for a network from nothing.")
+    ] = False,
     frozen: Annotated[
         list[str] | None, typer.Option(metavar="MODULE", help="Submodules that stay as they are.")
     ] = None,
@@ -86,6 +89,7 @@ def fit(
         rate=rate,
         warmup=warmup,
         stills=stills,
+        clean=clean,
         frozen=tuple(frozen or ()),
         seed=seed,
         validate_every=validate_every,

@@ -11,6 +11,7 @@ from torch import nn
 
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec
+from deepscan.errors import UsageError
 from deepscan.training.nets import build
 from deepscan.weights import DetectorEntry, read_manifest
 
@@ -46,8 +47,8 @@ was seen.
 
 ## What was measured
 
-On whole videos of identities that training never saw, each untouched and as two self-blends, at H.264 crf 23
-and 40 (`deepscan train rehearse`, then `deepscan train calibrate`): {validation}
+On whole videos of identities that training never saw, each as a pair of original and self-blend at H.264 crf 23
+and another at crf 40 (`deepscan train rehearse`, then `deepscan train calibrate`): {validation}
 
 On genuine forgeries of other tools (`deepscan evaluate validation.csv -o weights/evaluation.json`):
 {genuine}
@@ -67,9 +68,14 @@ filter or a beauty mode may look like a forgery.
 
 
 def write_cards(weights: Path, evaluation: Path) -> list[Path]:
-    """Write ``weights/<detector>.md`` for every detector of the manifest; returns the files."""
+    """Write ``weights/<detector>.md`` for every detector of the manifest; returns the files.
+
+    Raises:
+        UsageError: a detector has no figures yet.
+    """
     manifest = read_manifest(weights)
-    genuine = json.loads(evaluation.read_text(encoding="utf-8"))["groups"]
+    groups = json.loads(evaluation.read_text(encoding="utf-8"))["groups"]
+    genuine = {name: figures for name, figures in groups.items() if figures["auc"] is not None}
     written = []
     for name, entry in manifest.detectors.items():
         path = weights / f"{name}.md"
@@ -79,8 +85,10 @@ def write_cards(weights: Path, evaluation: Path) -> list[Path]:
 
 
 def card(spec: DetectorSpec, entry: DetectorEntry, genuine: Mapping[str, float] | None) -> str:
-    """One model card, Markdown."""
+    """One model card, Markdown. Raises UsageError where the detector has no figures yet."""
     metrics = entry.metrics
+    if "auc" not in metrics:
+        raise UsageError(f"{spec.name} has no figures yet; run `deepscan train calibrate` first.")
     network = cast(nn.Module, build(spec.name))
     return CARD.format(
         title=spec.title,

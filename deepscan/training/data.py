@@ -178,11 +178,13 @@ class ForgedPairs(IterableDataset[Batch]):
         spec: DetectorSpec,
         *,
         seed: int,
+        degradation: Degradation | None = None,
         stills: bool = False,
         first: int = 0,
         batch: int = 1,
     ) -> None:
         self._cache, self._spec, self._seed, self._stills = cache, spec, seed, stills
+        self._degradation = degradation
         self._first, self._batch = first, batch
         self._samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
         if not self._samples:
@@ -202,7 +204,7 @@ class ForgedPairs(IterableDataset[Batch]):
         sample = self._samples[int(rng.choice(len(self._samples), p=self._odds))]
         faces = load_faces(self._cache / sample.folder)
         chosen = choose_frames(len(faces.frames), self._spec, rng, stills=self._stills)
-        return forge_pair(faces.take(chosen), self._spec, rng)
+        return forge_pair(faces.take(chosen), self._spec, rng, degradation=self._degradation)
 
 
 class FixedPairs(Dataset[Batch]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
@@ -54,14 +55,13 @@ class Distillation(nn.Module):
             student: its network.
 
         Raises:
-            UsageError: the student has no map that fits the teacher's.
+            UsageError: the student has no map that fits the teacher's, or the checkpoint is not of a ``gml``.
         """
         super().__init__()
         if name not in TAPS:
             raise UsageError(f"{name} cannot learn from a teacher; {' and '.join(TAPS)} can.")
         self._tap = TAPS[name]
-        self._teacher = Gml().eval().requires_grad_(False)
-        self._teacher.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
+        self._teacher = load_teacher(checkpoint)
         self._teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project = nn.Conv2d(self._tap.channels, self._tap.teacher_channels, 1)
         self._seen: Tensor | None = None
@@ -90,3 +90,15 @@ class Distillation(nn.Module):
 
     def _listen(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         self._seen = output
+
+
+def load_teacher(checkpoint: Path) -> Gml:
+    """A trained ``gml`` that learns nothing more. Raises UsageError where the file holds none."""
+    if not checkpoint.is_file():
+        raise UsageError(f"{checkpoint} does not exist; name the checkpoint of a trained gml.")
+    teacher = Gml().eval().requires_grad_(False)
+    try:
+        teacher.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
+    except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError):
+        raise UsageError(f"{checkpoint} is not the checkpoint of a trained gml.") from None
+    return teacher

@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -156,21 +157,23 @@ def quantise(
         keep_float: submodules of the network that are not rounded; their weights are stored as float16.
 
     Raises:
-        ValueError: there was nothing to calibrate on.
+        ValueError: there was nothing to calibrate on, or a submodule of ``keep_float`` has no node.
     """
     out_path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_path.parent) as scratch:
         prepared, made = Path(scratch) / "prepared.onnx", Path(scratch) / "int8.onnx"
         quant_pre_process(str(float_path), str(prepared), skip_symbolic_shape=True)
         nodes = onnx.load(str(prepared), load_external_data=False).graph.node
-        kept = tuple(f"/net/{module}/" for module in keep_float)
+        kept = [[n.name for n in nodes if n.name.startswith(f"/net/{module}/")] for module in keep_float]
+        if not all(kept):
+            raise ValueError(f"no node of the graph is in one of {', '.join(keep_float)}")
         quantize_static(
             str(prepared),
             str(made),
             _Calibration(calibration_batches),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=QUANTISED_OPS,
-            nodes_to_exclude=[node.name for node in nodes if node.name.startswith(kept)] if kept else [],
+            nodes_to_exclude=list(chain.from_iterable(kept)),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

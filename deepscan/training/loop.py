@@ -27,6 +27,7 @@ from deepscan.training.data import Batch, FixedPairs, ForgedPairs, join_pairs
 from deepscan.training.distil import Distillation
 from deepscan.training.evaluate import auc
 from deepscan.training.export import load_weights
+from deepscan.training.forge.degrade import Degradation
 from deepscan.training.nets import Net, build
 from deepscan.training.prepare import Sample, load_index
 
@@ -48,6 +49,7 @@ class TrainConfig:
         warmup: steps over which the rate rises.
         weight_decay: of AdamW.
         stills: train a clip network on single frames (T = 1), photos included.
+        clean: no degradation, in training and validation: a first stage for a network from nothing.
         frozen: submodules that stay as they are, batch statistics included.
         seed: of the pairs, their forgeries and the network's start.
         validate_every: steps between validations; 0 validates at the end alone.
@@ -62,6 +64,7 @@ class TrainConfig:
     warmup: int = 100
     weight_decay: float = 1e-4
     stills: bool = False
+    clean: bool = False
     frozen: tuple[str, ...] = ()
     seed: int = 0
     validate_every: int = 0
@@ -92,7 +95,8 @@ def train(
         The checkpoint.
 
     Raises:
-        UsageError: the run folder holds a run with other settings, or the cache lacks samples.
+        UsageError: the run folder holds a run with other settings, the cache lacks samples, the teacher
+            cannot teach this detector, or the network lacks a frozen submodule.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -123,7 +127,7 @@ def train(
             began, losses = time.monotonic(), []
         validate_now = config.validate_every and step % config.validate_every == 0
         if validate_now or step == config.steps:
-            log(run, report, {"step": step, **validate(net, cache, samples, spec, stills=config.stills)})
+            log(run, report, {"step": step, **validate(net, config, cache, samples)})
             learn(module, config.frozen)
             began = time.monotonic()
         if time.monotonic() - saved > CHECKPOINT_EVERY_S or step == config.steps:
@@ -133,10 +137,21 @@ def train(
 
 
 def learn(module: nn.Module, frozen: Sequence[str]) -> None:
-    """Put a network into training mode, all but its frozen submodules."""
+    """Put a network into training mode, all but its frozen submodules.
+
+    Raises:
+        UsageError: it has no such submodule.
+    """
     module.train()
     for name in frozen:
-        module.get_submodule(name).requires_grad_(False).eval()
+        try:
+            part = module.get_submodule(name)
+        except AttributeError:
+            parts = ", ".join(child for child, _ in module.named_children())
+            raise UsageError(
+                f"the network has no submodule {name!r} to freeze; it consists of {parts}."
+            ) from None
+        part.requires_grad_(False).eval()
 
 
 def start_from(net: Net, init: Path) -> None:
@@ -159,10 +174,22 @@ def batches(
     """Joined batches of forged pairs from the training side, without end."""
     train_side = [sample for sample in samples if sample.split == "train"]
     pairs = ForgedPairs(
-        cache, train_side, spec, seed=config.seed, stills=config.stills, first=first, batch=config.pairs
+        cache,
+        train_side,
+        spec,
+        seed=config.seed,
+        degradation=degradation_of(config),
+        stills=config.stills,
+        first=first,
+        batch=config.pairs,
     )
     loader = DataLoader(pairs, batch_size=config.pairs, collate_fn=join_pairs, num_workers=config.workers)
     return iter(loader)
+
+
+def degradation_of(config: TrainConfig) -> Degradation | None:
+    """What every pair of the run goes through; None lets each pair draw its own."""
+    return Degradation.none() if config.clean else None
 
 
 def optimize(
@@ -199,12 +226,10 @@ def rate_at(step: int, config: TrainConfig) -> float:
 
 
 @torch.inference_mode()
-def validate(
-    net: Net, cache: Path, samples: Sequence[Sample], spec: DetectorSpec, *, stills: bool
-) -> dict[str, float]:
+def validate(net: Net, config: TrainConfig, cache: Path, samples: Sequence[Sample]) -> dict[str, float]:
     """AUC on the fixed validation pairs: every sample once, with a draw of the degradation of its own."""
-    val_side = [sample for sample in samples if sample.split == "val"]
-    pairs = FixedPairs(cache, val_side, spec, stills=stills)
+    val_side, spec = [sample for sample in samples if sample.split == "val"], net.spec
+    pairs = FixedPairs(cache, val_side, spec, degradation=degradation_of(config), stills=config.stills)
     if not len(pairs):
         return {}
     module = cast(nn.Module, net)
@@ -248,8 +273,9 @@ def resume(path: Path, config: TrainConfig, trained: nn.ModuleList, optimizer: t
         return 0
     state = torch.load(path, weights_only=True)
     free = {"workers", "threads", "validate_every"}
-    then, now = state["config"], asdict(config)
-    changed = sorted(key for key in now if key not in free and then.get(key) != now[key])
+    then = {**asdict(TrainConfig(config.detector, config.steps)), **state["config"]}
+    now = asdict(config)
+    changed = sorted(key for key in now if key not in free and then[key] != now[key])
     if changed:
         raise UsageError(f"{path} was trained with another {', '.join(changed)}; choose another run folder.")
     if len(state.get("companions", [])) != len(trained) - 1:

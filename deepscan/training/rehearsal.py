@@ -1,7 +1,8 @@
 """Forged copies of validation videos, as files: what calibration is fitted on, through a whole scan.
 
-Every video is written untouched and forged, at each compression, and listed in a corpus CSV. Only rows
-whose identity is on the validation side of the split are used.
+At each compression every video is written as a pair, original and self-blend, that differs inside the forged
+mask alone (a forgery that tones the target tones its original too), and listed in a corpus CSV. Only real
+videos whose identity is on the validation side of the split are used.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ COLUMNS = ("file", "label", "identity", "source", "licence", "kind")
 SECONDS = 5.0
 LONG_SIDE_PX = 960
 CRFS = (23, 40)
-FORGERIES = 2
 
 
 def rehearse(
@@ -30,14 +30,17 @@ def rehearse(
     """Fill ``out`` with clips and ``corpus.csv``; yields what came of each validation video."""
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, str]] = []
-    sources = [row for corpus in corpora for row in read_corpus(corpus) if split.of(row) == "val"]
+    listed = [row for corpus in corpora for row in read_corpus(corpus)]
+    sources = [row for row in listed if row.label == "real" and split.of(row) == "val"]
     for number, row in enumerate(sources):
         try:
             video = read_face_video(row.file, engine, mesh, seconds=SECONDS, long_side_px=LONG_SIDE_PX)
         except MediaError as error:
             yield row, str(error)
             continue
-        written = list(_write(video, row, out, seed + 1000 * number))
+        # The number keeps files of one name from different folders apart.
+        prefix = f"{number:03}-{row.file.stem}"
+        written = list(_write(video, row, out, prefix, seed + 1000 * number))
         rows += written
         yield row, f"{len(written)} clips"
     with (out / CORPUS).open("w", newline="", encoding="utf-8") as stream:
@@ -46,14 +49,11 @@ def rehearse(
         writer.writerows(rows)
 
 
-def _write(video: FaceVideo, row: Source, out: Path, seed: int) -> Iterator[dict[str, str]]:
-    versions = [("real", "original", video.frames)]
-    for forgery in range(FORGERIES):
-        pair = forge_video(video, seed + forgery)
-        versions.append(("fake", f"self-blend {forgery + 1}", pair.fake))
-    for label, kind, frames in versions:
-        for crf in CRFS:
-            name = f"{row.file.stem}-{kind.replace(' ', '-')}-crf{crf}.mp4"
+def _write(video: FaceVideo, row: Source, out: Path, prefix: str, seed: int) -> Iterator[dict[str, str]]:
+    for number, crf in enumerate(CRFS):
+        pair = forge_video(video, seed + number)
+        for label, kind, frames in (("real", "original", pair.real), ("fake", "self-blend", pair.fake)):
+            name = f"{prefix}-{kind}-crf{crf}.mp4"
             write_video(out / name, frames, video.rate, crf)
             facts = (name, label, row.identity, row.source, row.licence, f"{kind} crf {crf}")
             yield dict(zip(COLUMNS, facts, strict=True))

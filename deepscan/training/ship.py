@@ -30,8 +30,8 @@ from deepscan.training.nets import build
 from deepscan.training.prepare import Sample, load_index
 from deepscan.weights import MANIFEST
 
-CALIBRATION_CLIPS = 48
-CHECK_CLIPS = 48
+CALIBRATION_CLIPS = 16
+CHECK_CLIPS = 24
 LICENCE = "MIT"
 KEEP_FLOAT = {
     "gml": ("anomaly", "conv1", "conv2", "blocks.0", "blocks.1", "blocks.2"),

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from deepscan.faces import FaceEngine
 from deepscan.training.mesh import FaceMesh
+from deepscan.training.nets.gml import Gml
 from deepscan.training.prepare import Sample, Split, load_index, prepare
 from tests.media import make
 
@@ -63,6 +65,15 @@ def portrait_mesh(engine: FaceEngine, mesh: FaceMesh) -> NDArray[np.float32]:
     found = mesh.find(make.portrait(), face.box, face.points)
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a GML to distil from; untrained, its maps still differ from place to place."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("teacher") / "checkpoint.pt"
+    torch.save({"model": Gml().state_dict()}, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -174,6 +174,56 @@ def test_quantised_scores_stay_close(tiny: Tiny, tmp_path: Path) -> None:
     assert run_onnx(small, random_pixels(tiny.spec, 3))["map"].shape == (3, 6, 6)
 
 
+ROUNDING = {"QuantizeLinear", "DequantizeLinear"}
+
+
+def rounded(path: Path) -> dict[str, bool]:
+    """Which convolutions of a file have a rounding of any input or of their output, by node name."""
+    nodes = onnx.load(str(path)).graph.node
+    rounding = [node for node in nodes if node.op_type in ROUNDING]
+    makes = {name for node in rounding for name in node.output}
+    takes = {name for node in rounding for name in node.input}
+    return {
+        node.name: bool(makes & set(node.input) or takes & set(node.output))
+        for node in nodes
+        if node.op_type == "Conv"
+    }
+
+
+def test_a_submodule_that_is_kept_float_is_not_rounded_and_others_are(tiny: Tiny, tmp_path: Path) -> None:
+    whole, small = tmp_path / "tiny.onnx", tmp_path / "tiny.int8.onnx"
+    export_onnx(tiny, whole)
+    first, second = "/net/conv1/Conv", "/net/conv2/Conv"
+    for kept, expected in [
+        ((), {first: True, second: True}),
+        (("conv1",), {first: False, second: True}),
+        (("conv2",), {first: True, second: False}),
+        (("conv",), {first: True, second: True}),  # the start of a name is another name
+        (("conv1", "conv2"), {first: False, second: False}),
+    ]:
+        quantise(whole, batches(tiny.spec), small, keep_float=kept)
+        assert rounded(small) == expected, kept
+        assert score_gap(whole, small, batches(tiny.spec)).acceptable
+    assert 0 < score_gap(whole, small, batches(tiny.spec)).largest < 1e-3, "16-bit weights alone"
+
+
+def test_scales_of_a_wide_convolution_stay_float32(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wide: Any = Tiny().eval()
+    wide.conv2, wide.fc = nn.Conv2d(16, 1024, 3, 2, 1), nn.Linear(1024, 2)
+    whole, small = tmp_path / "wide.onnx", tmp_path / "wide.int8.onnx"
+    export_onnx(wide, whole)
+    quantise(whole, batches(wide.spec), small)
+    graph = onnx.load(str(small)).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    scales = [stored[node.input[1]] for node in graph.node if node.op_type in ROUNDING]
+    assert max(np.prod(scale.dims) for scale in scales) == 1024, "one per channel"
+    assert {scale.data_type for scale in scales} == {onnx.TensorProto.FLOAT}
+    halved = [name for name, t in stored.items() if t.data_type == onnx.TensorProto.FLOAT16]
+    assert halved == ["net.fc.weight_float16"]
+    assert score_gap(whole, small, batches(wide.spec)).acceptable
+
+
 def test_a_gap_above_a_fiftieth_is_not_acceptable() -> None:
     assert not ScoreGap(largest=0.021, mean=0.001, count=10).acceptable
 

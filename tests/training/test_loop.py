@@ -116,6 +116,53 @@ def test_another_detector_needs_another_run_folder(whole: Path, prepared: Prepar
         loop.resume(whole, replace(CONFIG, detector="sola"), net, torch.optim.AdamW(net.parameters()))
 
 
+def test_frozen_submodules_stay_as_they_are_and_the_rest_learns(prepared: Prepared, tmp_path: Path) -> None:
+    frozen = ("features.0", "face_head")
+    config = replace(CONFIG, steps=2, validate_every=1, frozen=frozen)
+    trained = weights(train(config, prepared.cache, tmp_path))
+    torch.manual_seed(CONFIG.seed)
+    start = build("local_features").state_dict()  # type: ignore[attr-defined]
+    kept = {name for name in start if torch.equal(trained[name], start[name])}
+    assert kept == {name for name in start if name.startswith(frozen)}
+    assert {"features.0.0.weight", "features.0.1.running_mean", "features.0.1.num_batches_tracked"} < kept
+    assert "features.2.1.running_mean" not in kept
+
+
+def test_freezing_what_the_network_lacks_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
+    sentence = "no submodule 'trunk' to freeze; it consists of features, image_head, forged_head, face_head"
+    with pytest.raises(UsageError, match=sentence):
+        train(replace(CONFIG, frozen=("features.0", "trunk")), prepared.cache, tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_run_with_a_teacher_keeps_its_projection_and_needs_the_teacher_to_go_on(
+    prepared: Prepared, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: {})
+    config = TrainConfig("sola", steps=1, pairs=1, warmup=1)
+    checkpoint = train(config, prepared.cache, tmp_path, teacher=teacher)
+    state = torch.load(checkpoint, weights_only=True)
+    (projection,) = state["companions"]
+    assert {name: tuple(tensor.shape) for name, tensor in projection.items()} == {
+        "weight": (728, 256, 1, 1),
+        "bias": (728,),
+    }
+    start_from(build("sola"), checkpoint)  # the network alone is stored as the model
+    before = checkpoint.read_bytes()
+    with pytest.raises(UsageError, match="trained with another teacher; choose another run folder"):
+        train(config, prepared.cache, tmp_path)
+    monkeypatch.setattr(loop, "optimize", lambda *_: pytest.fail("trained on"))
+    assert train(config, prepared.cache, tmp_path, teacher=teacher) == checkpoint
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_run_without_a_teacher_cannot_go_on_with_one(whole: Path) -> None:
+    net: Any = build("local_features")
+    trained = torch.nn.ModuleList([net, torch.nn.Conv2d(1, 1, 1)])
+    with pytest.raises(UsageError, match="another teacher"):
+        loop.resume(whole, CONFIG, trained, torch.optim.AdamW(trained.parameters()))
+
+
 def test_a_long_run_logs_its_loss_and_validates_as_often_as_asked(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

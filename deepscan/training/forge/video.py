@@ -67,6 +67,8 @@ def read_face_video(
     main = max(set(present), key=present.count)
     meshes = _meshes(frames, [per_frame.get(main) for per_frame in faces], mesh, zoom)
     kept = [i for i, found in enumerate(meshes) if found is not None]
+    if not kept:
+        raise UnsupportedMedia(f"{path}: no face in its first {seconds:g} seconds can be forged.")
     rate = Fraction(info.frame_rate or 25.0).limit_denominator(1001)
     return FaceVideo(
         frames=np.stack([frames[i] for i in kept]),

@@ -1,0 +1,146 @@
+"""Validation videos become labelled clips: untouched, and forged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deepscan.faces import FaceEngine
+from deepscan.training import rehearsal
+from deepscan.training.mesh import FaceMesh
+from deepscan.training.prepare import Source, read_corpus
+from deepscan.training.rehearsal import CORPUS, rehearse
+from tests.media import make
+from tests.training.conftest import VALIDATED, write_corpus
+
+Frames = NDArray[np.uint8]
+SEED = 11
+"""Both forgeries of the first video are whole faces, toned in the copy alone: both originals are alike."""
+VERSIONS = [
+    ("real", "original crf 23"),
+    ("fake", "self-blend crf 23"),
+    ("real", "original crf 40"),
+    ("fake", "self-blend crf 40"),
+]
+
+
+class Rehearsed(NamedTuple):
+    """What was written, and what was said of each video."""
+
+    out: Path
+    said: list[tuple[str, str]]
+    rows: list[Source]
+
+    def of(self, identity: str) -> list[Source]:
+        return [row for row in self.rows if row.identity == identity]
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh: FaceMesh) -> Rehearsed:
+    """Two videos of one name, one person trained on, a forgery, and two files without a face to forge."""
+    root = tmp_path_factory.mktemp("rehearsal")
+    for folder in ("one", "two"):
+        (root / folder).mkdir()
+        make.portrait_clip(root / folder / "clip.mp4", 0.2)
+    make.faceless_clip(root / "nobody.mp4", 0.2)
+    (root / "broken.mp4").write_bytes(b"not a video")
+    listed = [
+        ("one/clip.mp4", "real", "v-ann"),
+        ("broken.mp4", "real", "v-bob"),
+        ("never-read.mp4", "real", "cid"),
+        ("nobody.mp4", "real", "v-dora"),
+        ("never-read-either.mp4", "fake", "v-eve"),
+        ("two/clip.mp4", "real", "v-fred"),
+    ]
+    corpus, out = write_corpus(root / "videos.csv", listed), root / "out"
+    said = [(row.identity, text) for row, text in rehearse([corpus], out, VALIDATED, engine, mesh, seed=SEED)]
+    return Rehearsed(out, said, read_corpus(out / CORPUS))
+
+
+def decoded(path: Path) -> Frames:
+    with av.open(str(path)) as file:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+def test_only_real_videos_of_people_kept_out_of_training_are_used(rehearsed: Rehearsed) -> None:
+    assert [identity for identity, _ in rehearsed.said] == ["v-ann", "v-bob", "v-dora", "v-fred"]
+    assert {row.identity for row in rehearsed.rows} == {"v-ann", "v-fred"}
+
+
+def test_every_video_is_listed_as_a_pair_at_each_compression(rehearsed: Rehearsed) -> None:
+    for identity in ("v-ann", "v-fred"):
+        rows = rehearsed.of(identity)
+        assert [(row.label, row.kind) for row in rows] == VERSIONS
+        assert {(row.source, row.licence) for row in rows} == {("made", "none")}, "as in the corpus read"
+
+
+def test_every_clip_has_a_file_of_its_own_of_the_same_length_and_size(rehearsed: Rehearsed) -> None:
+    files = [row.file for row in rehearsed.rows]
+    assert len(set(files)) == 8
+    assert set(files) == set(rehearsed.out.glob("*.mp4"))
+    assert {decoded(file).shape for file in files} == {(5, 256, 256, 3)}
+    for video in (files[:4], files[4:]):
+        for weak, strong in zip(video[:2], video[2:], strict=True):
+            assert strong.stat().st_size < 0.6 * weak.stat().st_size
+
+
+def test_a_file_that_cannot_be_forged_is_told_and_the_rest_goes_on(rehearsed: Rehearsed) -> None:
+    said = dict(rehearsed.said)
+    assert said["v-ann"] == said["v-fred"] == "4 clips"
+    assert "broken.mp4" in said["v-bob"]
+    assert "nobody.mp4: no face was found in its first 5 seconds" in said["v-dora"]
+
+
+def test_a_forgery_alters_the_face_and_hardly_anything_else(rehearsed: Rehearsed, engine: FaceEngine) -> None:
+    original, mild, other, strong = (decoded(row.file).astype(int) for row in rehearsed.of("v-ann"))
+    x0, y0, x1, y1 = engine.detect(original[0].astype(np.uint8))[0].box.round().astype(int)
+    margin = (x1 - x0) // 3  # the head sways, and blends are soft
+    face, around = np.zeros((256, 256), bool), np.ones((256, 256), bool)
+    face[y0:y1, x0:x1] = True
+    around[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin] = False
+    for fake, real, noise in ((mild, original, 1), (strong, other, 3)):
+        change = np.abs(fake - real).mean((0, 3))
+        assert change[around].mean() < noise, "no more than the encoder's"
+        assert change[face].mean() > 3 * change[around].mean()
+    assert np.abs(mild - strong).mean((0, 3))[face].mean() > 2, "two forgeries, not one twice"
+
+
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> dict[str, Frames]:
+    """Takes the pictures before x264, which is not exact to the bit."""
+    pictures: dict[str, Frames] = {}
+
+    def keep(path: Path, frames: Frames, rate: Fraction, crf: int) -> None:
+        assert rate == 25 and f"crf{crf}" in path.name
+        pictures[path.name] = frames
+
+    monkeypatch.setattr(rehearsal, "write_video", keep)
+    return pictures
+
+
+def test_a_seed_gives_the_same_clips_again_and_another_gives_others(
+    unwritten: dict[str, Frames], tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    make.portrait_clip(tmp_path / "clip.mp4", 0.2)
+    corpus = write_corpus(tmp_path / "videos.csv", [("clip.mp4", "real", "v-ann")])
+
+    def run(seed: int) -> tuple[dict[str, Frames], Sequence[str]]:
+        unwritten.clear()
+        out = tmp_path / str(seed)
+        for _ in rehearse([corpus], out, VALIDATED, engine, mesh, seed=seed):
+            pass
+        return dict(unwritten), (out / CORPUS).read_text(encoding="utf-8").splitlines()
+
+    (first, listed), (again, relisted), (other, _) = run(SEED), run(SEED), run(SEED + 7)
+    assert listed == relisted and list(first) == list(again) == list(other)
+    assert len(first) == 4
+    for name, frames in first.items():
+        np.testing.assert_array_equal(frames, again[name])
+    assert not all(np.array_equal(frames, other[name]) for name, frames in first.items())
