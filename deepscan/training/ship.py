@@ -30,11 +30,11 @@ from deepscan.training.nets import build
 from deepscan.training.prepare import Sample, load_index
 from deepscan.weights import MANIFEST
 
-CALIBRATION_CLIPS = 16
-CHECK_CLIPS = 24
+CALIBRATION_CLIPS = 8
+CHECK_CLIPS = 16
 LICENCE = "MIT"
 KEEP_FLOAT = {
-    "gml": ("anomaly", "conv1", "conv2", "blocks.0", "blocks.1", "blocks.2"),
+    "gml": ("anomaly", "conv1", "conv2", *(f"blocks.{i}" for i in range(7))),
     "sola": ("asrm",),
 }
 """Submodules that stay float because the score hangs on rounding there: residues and fine noise."""

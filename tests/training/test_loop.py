@@ -241,3 +241,28 @@ def test_a_cache_without_faces_for_the_detector_is_an_error(prepared: Prepared, 
     (tmp_path / "index.jsonl").write_text("")
     with pytest.raises(UsageError, match="holds no real training faces"):
         train(CONFIG, tmp_path, tmp_path / "run")
+
+
+def test_a_clean_run_degrades_nothing(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(rng: np.random.Generator, *, still: bool) -> Degradation:
+        raise AssertionError("a pair was degraded")
+
+    monkeypatch.setattr(Degradation, "draw", drawn)
+    train(replace(CONFIG, steps=1, clean=True), prepared.cache, tmp_path / "clean")
+    with pytest.raises(AssertionError, match="degraded"):
+        train(replace(CONFIG, steps=1), prepared.cache, tmp_path / "usual")
+
+
+def test_a_checkpoint_from_before_an_option_existed_is_taken_up(
+    whole: Path, prepared: Prepared, tmp_path: Path
+) -> None:
+    state = torch.load(whole, weights_only=True)
+    del state["config"]["clean"]
+    run = tmp_path / "old"
+    run.mkdir()
+    torch.save(state, run / CHECKPOINT)
+    train(CONFIG, prepared.cache, run)
+    with pytest.raises(UsageError, match="another clean"):
+        train(replace(CONFIG, clean=True), prepared.cache, run)
