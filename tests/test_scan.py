@@ -288,14 +288,3 @@ def test_a_scan_never_imports_torch_and_opens_no_socket(root: Path, two_faces: P
         two_faces,
     )
     assert printed.splitlines() == ["fake", "[]"]
-
-
-@pytest.mark.skipif(
-    not (REPOSITORY / "weights" / "manifest.toml").is_file(), reason="no trained weights here"
-)
-def test_the_shipped_weights_score_every_track(two_faces: Path) -> None:
-    report = Scanner(ScanConfig(weights=REPOSITORY / "weights", device="cpu")).scan(two_faces)
-    assert (report.status, len(report.tracks)) == ("scanned", 2)
-    for track in report.tracks:
-        assert track.probability is not None
-        assert [(d.name, d.reason) for d in track.detectors] == [(name, None) for name in SPECS]

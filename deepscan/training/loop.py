@@ -108,7 +108,7 @@ def train(
     module = cast(nn.Module, net)
     if init is not None:
         start_from(net, init)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(module)
     distillation = None if teacher is None else Distillation(teacher, config.detector, module)
     trained = nn.ModuleList([module] if distillation is None else [module, distillation.project])
     optimizer = torch.optim.AdamW(trained.parameters(), lr=config.rate, weight_decay=config.weight_decay)
@@ -134,6 +134,17 @@ def train(
             save(run / CHECKPOINT, config, trained, optimizer, step)
             saved = time.monotonic()
     return run / CHECKPOINT
+
+
+def lay_out(module: nn.Module) -> None:
+    """Channels last, which a CPU convolves faster; networks of 3D convolutions stay as they are."""
+    if not is_3d(module):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def is_3d(module: nn.Module) -> bool:
+    """Whether the network convolves over time."""
+    return any(isinstance(part, nn.Conv3d) for part in module.modules())
 
 
 def learn(module: nn.Module, frozen: Sequence[str]) -> None:
@@ -195,15 +206,24 @@ def degradation_of(config: TrainConfig) -> Degradation | None:
 def optimize(
     net: Net, optimizer: torch.optim.Optimizer, batch: Batch, distillation: Distillation | None = None
 ) -> float:
-    """One step; the forward pass in bfloat16, losses in float32. Returns the loss."""
+    """One step; the forward pass in bfloat16, losses in float32. Returns the loss.
+
+    3D convolutions stay in float32: on a CPU their bfloat16 gradients came out as NaN.
+
+    Raises:
+        UsageError: the gradient is not finite.
+    """
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast("cpu", torch.bfloat16):
+    module = cast(nn.Module, net)
+    with torch.autocast("cpu", torch.bfloat16, enabled=not is_3d(module)):
         output = net(normalise(batch["pixels"], net.spec))
         loss = net.loss(output, batch["label"], batch["forged"], batch["face"])
         if distillation is not None:
             loss = loss + distillation.loss(batch["pixels"])
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(cast(nn.Module, net).parameters(), LARGEST_GRADIENT)
+    norm = nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
+    if not torch.isfinite(norm):
+        raise UsageError("the gradient is not finite: go on from the last checkpoint with a lower --rate.")
     optimizer.step()
     constrain = getattr(net, "after_step", None)
     if constrain is not None:

@@ -266,3 +266,22 @@ def test_a_checkpoint_from_before_an_option_existed_is_taken_up(
     train(CONFIG, prepared.cache, run)
     with pytest.raises(UsageError, match="another clean"):
         train(replace(CONFIG, clean=True), prepared.cache, run)
+
+
+@pytest.mark.parametrize("name", ["global_local", "resnet3d"])
+def test_clip_networks_train_on_clips(name: str, prepared: Prepared, tmp_path: Path) -> None:
+    train(TrainConfig(name, steps=1, pairs=1, warmup=1), prepared.cache, tmp_path)
+    line = json.loads((tmp_path / LOG).read_text(encoding="utf-8"))
+    assert 0 <= line["val_auc"] <= 1
+
+
+def test_a_run_that_diverges_stops_before_it_spoils_its_checkpoint(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(*args: Any) -> torch.Tensor:
+        return args[1].image.sum() * torch.nan
+
+    monkeypatch.setattr(type(build("local_features")), "loss", nowhere)
+    with pytest.raises(UsageError, match="not finite"):
+        train(CONFIG, prepared.cache, tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()

@@ -1,0 +1,113 @@
+"""The weights that ship: whole, measured, and right about the example clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from deepscan.cli import app
+from deepscan.config import ScanConfig
+from deepscan.detectors import SPECS
+from deepscan.scan import FileReport, Scanner
+from deepscan.weights import Weights
+from tests.media import make
+
+REPOSITORY = Path(__file__).parents[1]
+EXAMPLES = REPOSITORY / "examples"
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return Weights(REPOSITORY / "weights")
+
+
+@pytest.fixture(scope="module")
+def scanner(weights: Weights) -> Scanner:
+    return Scanner(ScanConfig(weights=weights.root, device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The genuine example on the left; the forged one joins it on the right after .6 s."""
+    real, forged = pictures(EXAMPLES / "real.mp4", 55), pictures(EXAMPLES / "forged.mp4", 40)
+    late = [np.zeros_like(forged[0])] * 15 + forged
+    path = tmp_path_factory.mktemp("pair") / "two.mp4"
+    frames = [np.hstack(pair) for pair in zip(real, late, strict=True)]
+    return make.write_clip(path, frames, fps=25, options={"crf": "18"})
+
+
+def pictures(path: Path, count: int) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as file:
+        decoded = file.decode(video=0)
+        return [next(decoded).to_ndarray(format="rgb24") for _ in range(count)]
+
+
+def test_every_model_file_is_the_one_in_the_manifest(weights: Weights) -> None:
+    assert [weights.problem(model) for model in weights.files()] == [None] * len(weights.files())
+    assert list(weights.manifest.detectors) == list(SPECS)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_detector_states_what_was_measured_and_counts_only_above_chance(
+    weights: Weights, name: str
+) -> None:
+    entry = weights.manifest.detectors[name]
+    assert entry.metrics["float_gap_largest"] <= 0.02
+    assert 0 <= entry.metrics["auc_low"] <= entry.metrics["auc"] <= entry.metrics["auc_high"] <= 1
+    assert entry.calibration.weight == 0 or entry.metrics["auc_low"] > 0.5
+    card = (weights.root / f"{name}.md").read_text(encoding="utf-8")
+    assert f"video AUC {entry.metrics['auc']:.3f}" in card
+    assert ("has weight 0" in card) == (entry.calibration.weight == 0)
+
+
+def test_the_genuine_example_is_not_flagged_and_the_forged_one_is(scanner: Scanner) -> None:
+    assert scanner.scan(EXAMPLES / "forged.mp4").verdict == "fake"
+    assert scanner.scan(EXAMPLES / "real.mp4").verdict != "fake"
+
+
+def test_of_two_faces_the_forged_one_is_named_and_the_other_is_not(
+    scanner: Scanner, side_by_side: Path
+) -> None:
+    report = scanner.scan(side_by_side)
+    assert report.status == "scanned"
+    scored_by_all(report)
+    genuine, forged = sorted(report.tracks, key=lambda track: track.start_s)
+    assert forged.start_s > 0.5 > genuine.start_s
+    assert forged.verdict == "fake" and genuine.verdict != "fake"
+    assert (report.verdict, report.probability) == ("fake", forged.probability)
+
+
+def scored_by_all(report: FileReport) -> None:
+    for track in report.tracks:
+        assert track.probability is not None
+        assert [(d.name, d.reason) for d in track.detectors] == [(name, None) for name in SPECS]
+
+
+def test_scores_do_not_depend_on_the_number_of_workers_nor_on_what_else_is_there(
+    weights: Weights, side_by_side: Path, tmp_path: Path
+) -> None:
+    alone = scores([side_by_side], weights, 1)
+    with_others = scores([side_by_side, make.portrait_clip(tmp_path / "a.mp4", 1.0)], weights, 2)
+    assert with_others[side_by_side.name] == alone[side_by_side.name]
+
+
+def scores(paths: list[Path], weights: Weights, jobs: int) -> dict[str, object]:
+    """What is said of each file, by its name."""
+    options = [
+        "--json",
+        "--no-progress",
+        "--jobs",
+        str(jobs),
+        "--device",
+        "cpu",
+        "--weights",
+        str(weights.root),
+    ]
+    result = CliRunner().invoke(app, ["scan", *map(str, paths), *options])
+    return {Path(file["path"]).name: file["tracks"] for file in json.loads(result.stdout)["files"]}
