@@ -21,6 +21,8 @@ CREDITS = (
     "repositories (Apache-2.0, MIT, CC0-1.0 and the like, as published there)."
 )
 
+FEW = 5
+
 CARD = """# {title}
 
 {paper}. The network is in `deepscan/training/nets/{name}.py`, what it looks at in
@@ -31,7 +33,7 @@ CARD = """# {title}
 | file | `{file}`, {megabytes:.1f} MB, {precision} |
 | parameters | {parameters:,} |
 | licence | {licence} |
-| input | {frames} of {size} x {size} px, {sampling} |
+| input | {frames} of {size} x {size} px |
 | score | probability that the face is forged; evidence: {evidence} |
 | weight in the ensemble | {weight:.3f} |
 
@@ -99,9 +101,8 @@ def card(spec: DetectorSpec, entry: DetectorEntry, genuine: Mapping[str, float] 
         precision=entry.precision,
         parameters=sum(p.numel() for p in network.parameters()),
         licence=entry.model.licence,
-        frames="single frames" if spec.frames == 1 else f"{spec.frames} frames",
+        frames="single frames" if spec.frames == 1 else f"{spec.frames} frames ({spec.sampling.value})",
         size=spec.size_px,
-        sampling=spec.sampling.value,
         evidence=", ".join(spec.evidence),
         weight=entry.calibration.weight,
         recipe=entry.recipe,
@@ -119,7 +120,10 @@ def interval(figures: Mapping[str, Any]) -> str:
     """AUC in words."""
     span = f"{figures['auc_low']:.3f} to {figures['auc_high']:.3f}"
     counts = f"{figures['real']} real and {figures['fake']} forged files"
-    return f"video AUC {figures['auc']:.3f}, 95 % interval {span} over identities ({counts})."
+    said = f"video AUC {figures['auc']:.3f}, 95 % interval {span} over identities ({counts})."
+    if min(figures["real"], figures["fake"]) < FEW:
+        said += " With so few files of one class the figure says next to nothing."
+    return said
 
 
 def standing(entry: DetectorEntry, genuine: Mapping[str, float] | None) -> str:

@@ -74,7 +74,7 @@ def test_a_card_states_the_figures_of_the_manifest(folder: Path) -> None:
     assert f"| file | `sola.onnx`, {manifest.model.bytes / 1e6:.1f} MB, int8 |" in text
     assert "| licence | MIT |" in text
     assert "| weight in the ensemble | 0.750 |" in text
-    assert "| input | single frames of 256 x 256 px, single frames |" in text
+    assert "| input | single frames of 256 x 256 px |" in text
     assert "Data: forty portraits\n" in text
     assert "\nTwo thousand steps from nothing.\n" in text
     assert text.endswith("\n") and "{" not in text, "nothing is left to be filled in"
