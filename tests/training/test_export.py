@@ -205,7 +205,7 @@ def test_a_submodule_that_is_kept_float_is_not_rounded_and_others_are(tiny: Tiny
         assert score_gap(whole, small, batches(tiny.spec)).acceptable
     assert 0 < score_gap(whole, small, batches(tiny.spec)).largest < 1e-3, "16-bit weights alone"
     with pytest.raises(ValueError, match="no node"):
-        quantise(whole, batches(tiny.spec), small, keep_float=("conv",))  # the start of a name is another name
+        quantise(whole, batches(tiny.spec), small, keep_float=("conv",))  # a name only begins so
 
 
 def test_scales_of_a_wide_convolution_stay_float32(tmp_path: Path) -> None:
