@@ -41,6 +41,7 @@ class TerminalReport:
         self._verbose = verbose
         self._several = False
         self._not_counted: tuple[str, ...] = ()
+        self._showed_uncounted = False
 
     def begin(self, run: RunReport) -> None:
         """Learn how much room each file may take."""
@@ -73,7 +74,7 @@ class TerminalReport:
         if run.left_out:
             noun = "file is" if run.left_out == 1 else "files are"
             self._line(Text(f"{run.left_out} other {noun} no media and left out", style="dim"))
-        if run.not_counted:
+        if self._showed_uncounted:
             names = ", ".join(SPECS[name].title for name in run.not_counted)
             self._line(Text(f"not counted: {names} (no better than chance on validation)", style="dim"))
         if self._verbose:
@@ -163,6 +164,7 @@ class TerminalReport:
                 f"  strongest at {self._draw.span(detector.peak.start_s, detector.peak.end_s)}", style="dim"
             )
         if not counted:
+            self._showed_uncounted = True
             text.append("  not counted", style="dim")
         return text
 

@@ -93,6 +93,7 @@ def test_a_detector_without_a_say_is_marked() -> None:
     text = shown(run([scanned()], not_counted=("sola",)))
     assert "not counted" in next(line for line in text.splitlines() if "SOLA " in line)
     assert "not counted: SOLA (no better than chance on validation)" in text
+    assert "not counted" not in shown(run([failed()], not_counted=("sola",))), "no detector is shown"
 
 
 def test_a_photo_has_no_times() -> None:
