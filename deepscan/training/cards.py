@@ -49,8 +49,9 @@ was seen.
 
 ## What was measured
 
-On whole videos of identities that training never saw, each as a pair of original and self-blend at crf 23
-and another at crf 40, H.264 (`deepscan train rehearse`, then `deepscan train calibrate`): {validation}
+On whole videos of identities that training never saw, each as it came, as a pair of original and self-blend
+at crf 23, and as another at crf 40, H.264 (`deepscan train rehearse`, then `deepscan train calibrate`):
+{validation}
 
 On genuine forgeries of other tools (`deepscan evaluate validation.csv -o weights/evaluation.json`):
 {genuine}

@@ -1,7 +1,8 @@
 """Forged copies of validation videos, as files: what calibration is fitted on, through a whole scan.
 
 At each compression every video is written as a pair, original and self-blend, that differs inside the forged
-mask alone (a forgery that tones the target tones its original too), and listed in a corpus CSV. Only real
+mask alone (a forgery that tones the target tones its original too), and listed in a corpus CSV, together with
+the video as it came: thresholds must hold for genuine files that nobody encoded anew. Only real
 videos whose identity is on the validation side of the split are used.
 """
 
@@ -41,7 +42,7 @@ def rehearse(
         # The number keeps files of one name from different folders apart.
         prefix = f"{number:03}-{row.file.stem}"
         written = list(_write(video, row, out, prefix, seed + 1000 * number))
-        rows += written
+        rows += [*written, _facts(str(row.file.resolve()), "real", row, "as it came")]
         yield row, f"{len(written)} clips"
     with (out / CORPUS).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
@@ -55,5 +56,9 @@ def _write(video: FaceVideo, row: Source, out: Path, prefix: str, seed: int) -> 
         for label, kind, frames in (("real", "original", pair.real), ("fake", "self-blend", pair.fake)):
             name = f"{prefix}-{kind}-crf{crf}.mp4"
             write_video(out / name, frames, video.rate, crf)
-            facts = (name, label, row.identity, row.source, row.licence, f"{kind} crf {crf}")
-            yield dict(zip(COLUMNS, facts, strict=True))
+            yield _facts(name, label, row, f"{kind} crf {crf}")
+
+
+def _facts(file: str, label: str, row: Source, kind: str) -> dict[str, str]:
+    """A row of the corpus."""
+    return dict(zip(COLUMNS, (file, label, row.identity, row.source, row.licence, kind), strict=True))
