@@ -198,6 +198,11 @@ def batches(
     return iter(loader)
 
 
+def mixed_precision(module: nn.Module) -> torch.autocast:
+    """bfloat16 where it is safe; 3D networks run in float32: in bfloat16 a run on a CPU ended in NaN."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=not is_3d(module))
+
+
 def degradation_of(config: TrainConfig) -> Degradation | None:
     """What every pair of the run goes through; None lets each pair draw its own."""
     return Degradation.none() if config.clean else None
@@ -206,16 +211,14 @@ def degradation_of(config: TrainConfig) -> Degradation | None:
 def optimize(
     net: Net, optimizer: torch.optim.Optimizer, batch: Batch, distillation: Distillation | None = None
 ) -> float:
-    """One step; the forward pass in bfloat16, losses in float32. Returns the loss.
-
-    3D convolutions stay in float32: on a CPU their bfloat16 gradients came out as NaN.
+    """One step; the forward pass in ``mixed_precision``, losses in float32. Returns the loss.
 
     Raises:
         UsageError: the gradient is not finite.
     """
     optimizer.zero_grad(set_to_none=True)
     module = cast(nn.Module, net)
-    with torch.autocast("cpu", torch.bfloat16, enabled=not is_3d(module)):
+    with mixed_precision(module):
         output = net(normalise(batch["pixels"], net.spec))
         loss = net.loss(output, batch["label"], batch["forged"], batch["face"])
         if distillation is not None:
@@ -257,7 +260,7 @@ def validate(net: Net, config: TrainConfig, cache: Path, samples: Sequence[Sampl
     scores, labels = [], []
     for number in range(len(pairs)):
         batch = pairs[number]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(module):
             probability = net.probability(net(normalise(batch["pixels"], spec)))
         scores.append(probability.float())
         labels.append(batch["label"])
