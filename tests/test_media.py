@@ -55,6 +55,11 @@ CONTAINERS: dict[str, Callable[[Path], Path]] = {
     "gray.mp4": lambda p: make.portrait_clip(p, 1.0, pix_fmt="gray"),
     "odd.mp4": lambda p: make.portrait_clip(p, 1.0, size=255, pix_fmt="yuv444p"),
     "alpha.webm": lambda p: make.portrait_clip(p, 1.0, codec="libvpx-vp9", pix_fmt="yuva420p"),
+    "fragments.mp4": lambda p: make.fragmented(p, 1.0),
+    "live.webm": lambda p: make.portrait_clip(p, 1.0, codec="libvpx", muxing={"live": "1"}),
+    "mjpeg.avi": lambda p: make.portrait_clip(p, 1.0, codec="mjpeg", pix_fmt="yuvj420p"),
+    "sound.ts": lambda p: make.sounding_clip(p, 1.0, 1.0),
+    "sound.avi": lambda p: make.sounding_clip(p, 1.0, 1.0),
     "longer-sound.mkv": lambda p: make.sounding_clip(p, 1.0, 2.0),
     "longer-sound.mp4": lambda p: make.sounding_clip(p, 1.0, 2.0),
 }
@@ -80,6 +85,50 @@ def test_container_is_read_whole_with_times_in_order(name: str, tmp_path: Path) 
     assert len(windows(found)) == 1
     assert len(windows(found)[0]) == WINDOW_FRAMES
     assert sum(f.even for f in found) == EVEN_FRAMES
+
+
+def test_a_transport_stream_with_a_damaged_beginning_is_still_taken(tmp_path: Path) -> None:
+    data = bytearray(make.portrait_clip(tmp_path / "whole.ts", 1.0).read_bytes())
+    data[:600] = bytes(600)
+    path = tmp_path / "damaged.ts"
+    path.write_bytes(data)
+    assert is_media(path)
+
+
+def test_a_recording_that_starts_in_the_middle_of_a_stream_is_read(tmp_path: Path) -> None:
+    path = make.portrait_clip(tmp_path / "whole.ts", 2.0)
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size and packet.pos]
+    (tmp_path / "joined.ts").write_bytes(path.read_bytes()[places[5] :])
+    _, found, coverage = read(tmp_path / "joined.ts")
+    assert make.frame_number(found[0].rgb) == 12  # the next keyframe
+    assert coverage.complete
+    assert any("the first 0.28 s cannot be decoded" in line for line in coverage.warnings), coverage
+
+
+def test_frames_that_an_edit_list_hides_are_missed(tmp_path: Path) -> None:
+    """The track's header, its edit list and so what players show are cut down to 0.4 s of 2 s."""
+    data = bytearray(make.portrait_clip(tmp_path / "whole.mp4", 2.0).read_bytes())
+    place = data.index(b"elst") + 12
+    assert data[place : place + 4] == (2000).to_bytes(4, "big")
+    data[place : place + 4] = (400).to_bytes(4, "big")
+    path = tmp_path / "hidden.mp4"
+    path.write_bytes(data)
+    _, _, coverage = read(path)
+    assert not coverage.complete
+    assert any("its edit list hides" in line for line in coverage.warnings), coverage
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_what_follows_a_photo_must_be_announced_in_it(announced: bool, tmp_path: Path) -> None:
+    """Phones put a short film behind a photo and say so in its header."""
+    photo = make.photo(tmp_path / "photo.jpg").read_bytes()
+    film = make.portrait_clip(tmp_path / "film.mp4", 0.2).read_bytes()
+    told = b'<x:xmpmeta GCamera:MotionPhoto="1"/>' if announced else b"<x:xmpmeta/>"
+    segment = b"\xff\xe1" + (len(told) + 2).to_bytes(2, "big") + told
+    path = tmp_path / "both.jpg"
+    path.write_bytes(photo[:2] + segment + photo[2:] + film)
+    assert read(path)[2].complete is announced
 
 
 def test_name_says_nothing(clip: Path, tmp_path: Path) -> None:
@@ -135,6 +184,18 @@ def test_still_photo_formats(suffix: str, tmp_path: Path) -> None:
     assert len(found) == 1
     assert np.abs(found[0].rgb.astype(int) - make.portrait(128)).mean() < 12
     assert coverage.complete
+
+
+def test_a_webp_frame_whose_name_is_damaged_is_missed(tmp_path: Path) -> None:
+    whole = make.animated_webp(tmp_path / "whole.webp", 6)
+    data = whole.read_bytes()
+    assert read(whole)[2].complete
+    second = data.index(b"ANMF", data.index(b"ANMF") + 4)
+    spoilt = tmp_path / "spoilt.webp"
+    spoilt.write_bytes(data[:second] + b"ANMX" + data[second + 4 :])
+    coverage = read(spoilt)[2]
+    assert not coverage.complete
+    assert any("'ANMX'" in warning and "not looked at" in warning for warning in coverage.warnings)
 
 
 def test_transparent_photo_lies_on_white(tmp_path: Path) -> None:

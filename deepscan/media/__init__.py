@@ -16,8 +16,10 @@ and a limit on pixels: a text file named ``.mp4`` cannot make FFmpeg open anothe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from deepscan.media.ahead import ahead
 from deepscan.media.container import is_media
 from deepscan.media.info import EVEN_FRAMES, WINDOW_FRAMES, Coverage, Frame, MediaInfo, SamplingPlan, plan
 from deepscan.media.photo import photo_frames, probe_photo, shows_through_pillow
@@ -31,6 +33,7 @@ __all__ = [
     "Frame",
     "MediaInfo",
     "SamplingPlan",
+    "ahead",
     "frames",
     "is_media",
     "plan",
@@ -38,21 +41,26 @@ __all__ = [
 ]
 
 
-def probe(path: Path) -> MediaInfo:
+def probe(path: Path, pixel_budget: int = 0) -> MediaInfo:
     """What the file is, from its content; decodes its first frame.
+
+    Only an animation has to be decoded to know its length: ``pixel_budget`` limits that; 0: no limit.
 
     Raises:
         UnreadableMedia: the file cannot be opened, or nothing in it can be decoded.
         UnsupportedMedia: the file opens but holds no picture: sound only, or only cover art.
     """
-    return probe_photo(path) or probe_video(path)
+    info = probe_photo(path, pixel_budget) or probe_video(path)
+    pixels = info.width * info.height * (info.frames_expected or 0)
+    bits = 8 * path.stat().st_size
+    return replace(info, bits_per_pixel=bits / pixels if bits and pixels else None)
 
 
 def frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
     """The frames that ``plan`` asks for, in order of time; fills ``coverage`` on the way.
 
-    A file that breaks off or has damaged frames yields what can be had, and ``coverage`` tells the
-    rest.
+    A file that breaks off, has damaged frames or spends the coverage's pixel budget yields what can be
+    had, and ``coverage`` tells the rest.
 
     Raises:
         UnreadableMedia: not a single frame could be decoded, or the file went away since the probe.

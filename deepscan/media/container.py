@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -39,6 +40,8 @@ _VIDEO_MAGIC = (
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _RAW_STARTS = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
 _RAW_NAL = {0x67, 0x27, 0x47, 0x09, 0x40, 0x42, 0x46}  # h264 and hevc: parameter sets, delimiters
+_TS_FORMS = ((0, 188), (4, 192))
+_TS_PROBED_BYTES = 1 << 16
 # fmt: off
 _SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".flv",
@@ -46,6 +49,14 @@ _SUFFIXES = frozenset({
     ".265", ".hevc", ".gif", ".webp", ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif",
 })
 # fmt: on
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """An error line of FFmpeg; ``source`` is the name of the container format or the codec."""
+
+    source: str
+    text: str
 
 
 class FfmpegLog(logging.Handler):
@@ -56,12 +67,12 @@ class FfmpegLog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._lines: list[str] = []
+        self._lines: list[LogLine] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        self._lines.append(LogLine(record.name.removeprefix("libav."), record.getMessage().strip()))
 
-    def take(self) -> list[str]:
+    def take(self) -> list[LogLine]:
         """The lines since the last call."""
         lines, self._lines = self._lines, []
         return lines
@@ -109,6 +120,8 @@ def read_head(path: Path, size: int = 1024) -> bytes:
 def open_container(path: Path) -> InputContainer:
     """Open a file with FFmpeg; nothing but this one file can be read through it.
 
+    What FFmpeg reports while it opens the file is left in ``FFMPEG_LOG``.
+
     Raises:
         UnreadableMedia: no allowed container is recognised, or it is broken.
     """
@@ -126,13 +139,13 @@ def open_container(path: Path) -> InputContainer:
         ) from error
 
 
-def _reason(head: bytes, lines: list[str]) -> str:
+def _reason(head: bytes, lines: list[LogLine]) -> str:
     if all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head) and not looks_like_media(head):
         return " (it holds text)"
     for line in lines:
-        if "moov atom not found" in line:
+        if "moov atom not found" in line.text:
             return " (its index, the moov box, is missing: the recording or the copy was cut off)"
-        if "not on whitelist" in line.lower():
+        if "not on whitelist" in line.text.lower():
             return " (the content is of another kind than media)"
     return ""
 
@@ -142,15 +155,25 @@ def is_media(path: Path) -> bool:
 
     A file whose content says nothing still counts when its name claims to be media (a truncated or
     overwritten ``.mp4`` must show up in the report, not vanish). ``.ts`` is left to content, since
-    most files of that name are source code. Never raises.
+    most files of that name are source code, but then more of it is looked at. Never raises.
     """
+    transport_stream = path.suffix.lower() == ".ts"
     try:
-        head = read_head(path)
+        head = read_head(path, _TS_PROBED_BYTES if transport_stream else 1024)
     except UnreadableMedia:
         head = b""
         if not path.is_file():
             return False
+    if transport_stream and _sync_share(head) > 0.5:
+        return True
     return looks_like_media(head) or path.suffix.lower() in _SUFFIXES
+
+
+def _sync_share(head: bytes) -> float:
+    """Of the places where a transport stream has its sync byte, how many do."""
+    return max(
+        head[offset::step].count(b"\x47") / len(head[offset::step] or b" ") for offset, step in _TS_FORMS
+    )
 
 
 def is_photo(head: bytes) -> bool:
@@ -172,5 +195,5 @@ def looks_like_media(head: bytes) -> bool:
     return any(
         head[offset : offset + 1] == head[offset + step : offset + step + 1] == b"\x47"
         and head[offset + 2 * step : offset + 2 * step + 1] in (b"\x47", b"")
-        for offset, step in ((0, 188), (4, 192))
+        for offset, step in _TS_FORMS
     )

@@ -34,6 +34,8 @@ class MediaInfo:
         duration_s: declared, or counted where nothing is declared; None for photos.
         frame_rate: average, frames a second; None for photos.
         frames_expected: declared, counted, or duration times rate.
+        bits_per_pixel: the file's size over the pixels of all its frames; sound and metadata count in.
+        length_declared: the file itself says how long it is; else ``duration_s`` is what was found in it.
     """
 
     kind: Literal["video", "animation", "image"]
@@ -45,6 +47,8 @@ class MediaInfo:
     duration_s: float | None
     frame_rate: float | None
     frames_expected: int | None
+    bits_per_pixel: float | None = None
+    length_declared: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,9 @@ class Coverage:
         warnings: plain sentences.
         errors_reported: error lines of the demuxer and the decoder: damage that they covered up.
         finished: the reader came to the end of the file.
+        pixels_decoded: pixels of a frame times frames that were given to the decoder.
+        pixel_budget: the reader stops here, since a few kilobytes can hold hours of a large empty picture;
+            0: no limit.
     """
 
     duration_s: float | None = None
@@ -103,6 +110,20 @@ class Coverage:
     warnings: list[str] = field(default_factory=list)
     errors_reported: int = 0
     finished: bool = False
+    pixels_decoded: int = 0
+    pixel_budget: int = 0
+
+    @property
+    def spent(self) -> bool:
+        """The pixel budget is used up."""
+        return 0 < self.pixel_budget <= self.pixels_decoded
+
+    def stop(self) -> None:
+        """Say that the reader stopped because the budget is spent."""
+        self.warnings.append(
+            f"not read to the end: stopped after {self.pixels_decoded / 1e9:.3g} gigapixels, "
+            f"at {self.seconds_covered:.1f} s; --pixel-budget allows more"
+        )
 
     @property
     def complete(self) -> bool:
@@ -115,8 +136,12 @@ class Coverage:
             return False
         if self.duration_s is None:
             return True
-        allowed = min(max(END_TOLERANCE_S, END_TOLERANCE * self.duration_s), 0.5 * self.duration_s)
-        return self.duration_s - self.seconds_covered <= allowed
+        return self.duration_s - self.seconds_covered <= tolerance_s(self.duration_s)
+
+
+def tolerance_s(duration_s: float) -> float:
+    """How much may be missing at an end of a file of this length that still counts as seen whole."""
+    return min(max(END_TOLERANCE_S, END_TOLERANCE * duration_s), 0.5 * duration_s)
 
 
 def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:

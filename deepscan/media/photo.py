@@ -14,6 +14,7 @@ from deepscan.errors import UnreadableMedia
 from deepscan.media.container import MAX_PIXELS, is_photo, read_head
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
 from deepscan.media.picker import Choice, Picker
+from deepscan.media.structure import loose_ends
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _EXIF_ORIENTATION = 0x0112
@@ -26,7 +27,7 @@ def shows_through_pillow(info: MediaInfo) -> bool:
     return info.kind == "image" or info.container in ("webp", "png")
 
 
-def probe_photo(path: Path) -> MediaInfo | None:
+def probe_photo(path: Path, pixel_budget: int = 0) -> MediaInfo | None:
     """What the photo or animation is; None for a file that is not one.
 
     Raises:
@@ -34,6 +35,13 @@ def probe_photo(path: Path) -> MediaInfo | None:
     """
     if not is_photo(read_head(path)):
         return None
+    try:
+        return _probed(path, pixel_budget)
+    except (OSError, EOFError, ValueError, SyntaxError) as error:
+        raise _broken(path) from error
+
+
+def _probed(path: Path, pixel_budget: int) -> MediaInfo:
     with _open(path) as image:
         container = "jpeg" if image.format == "MPO" else str(image.format).lower()
         animated = container != "jpeg" and getattr(image, "n_frames", 1) > 1
@@ -43,13 +51,16 @@ def probe_photo(path: Path) -> MediaInfo | None:
             rotation = _EXIF_CLOCKWISE.get(turn, 0)
             return MediaInfo("image", container, container, width, height, rotation, None, None, 1)
         count = int(getattr(image, "n_frames", 1))
-    times = _times(path, count)
+    times = _times(path, count, pixel_budget)
     rate = count / times[-1]
     return MediaInfo("animation", container, container, width, height, 0, times[-1], rate, count)
 
 
 def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
     """The frames of a photo or animation; see :func:`deepscan.media.frames`."""
+    for sentence in loose_ends(path, info.container):
+        coverage.errors_reported += 1
+        coverage.warnings.append(sentence)
     picker = Picker(plan)
     held: tuple[float, Choice | None, Image.Image] | None = None
     with _open(path) as image:
@@ -70,11 +81,15 @@ def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Cove
                 break
             pts_s, end_s = round(end_s, 6), end_s + _shown_s(image)
             coverage.frames_decoded += 1
+            coverage.pixels_decoded += image.width * image.height
             coverage.seconds_covered = round(end_s, 6)
             # One frame behind, since only the end of the file tells which frame is the last.
             if held is not None and held[1] is not None:
                 yield _frame(path, held[0], held[1], held[2])
             held = (pts_s, picker.choose(pts_s), image.copy())
+            if coverage.spent and number + 1 < (info.frames_expected or 1):
+                coverage.stop()
+                return
         if held is not None and (choice := picker.last(held[1])):
             yield _frame(path, held[0], choice, held[2])
     coverage.finished = True
@@ -127,11 +142,13 @@ def _gray16(image: Image.Image) -> NDArray[np.uint8]:
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _times(path: Path, count: int) -> list[float]:
-    """End of every frame, seconds; ``(count,)``, fewer where the animation breaks off."""
+def _times(path: Path, count: int, pixel_budget: int) -> list[float]:
+    """End of every frame, seconds; ``(count,)``, guessed from where it breaks off or spends the budget."""
     ends: list[float] = []
     with _open(path) as image:
         for number in range(count):
+            if 0 < pixel_budget <= number * image.width * image.height:
+                break
             try:
                 image.seek(number)
                 image.load()  # WebP names a frame's duration only once it is decoded

@@ -44,14 +44,20 @@ def probe_video(path: Path) -> MediaInfo:
         rate = _frame_rate(stream)
         duration_s = _declared_s(container, stream)
         count = stream.frames or None
+        stream_counted = count is not None
         name = _short_name(container, path)
+    # An mp4 in fragments may say in its index that it holds nothing: its length is that of what is there.
+    declared = bool(duration_s) and (name not in ("mp4", "mov") or stream_counted)
     if not duration_s:
         count, duration_s = _counted(path, rate)
     if name == "gif" and count == 1:
         return MediaInfo("image", name, codec, width, height, 0, None, None, 1)
     kind: Literal["video", "animation"] = "animation" if name == "gif" else "video"
     expected = count or max(1, round(duration_s * rate))
-    return MediaInfo(kind, name, codec, width, height, turn.clockwise_deg, duration_s, rate, expected)
+    turned = turn.clockwise_deg
+    return MediaInfo(
+        kind, name, codec, width, height, turned, duration_s, rate, expected, length_declared=declared
+    )
 
 
 def picture_stream(container: InputContainer, path: Path) -> VideoStream:

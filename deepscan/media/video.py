@@ -17,29 +17,34 @@ from typing import Literal, cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from deepscan.errors import UnreadableMedia
 from deepscan.media.container import FFMPEG_LOG, open_container
-from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
+from deepscan.media.health import Health
+from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
 from deepscan.media.picker import Choice, Picker
-from deepscan.media.picture import upright_rgb
-from deepscan.media.stream import COVER_ART, DEFAULT_RATE, open_decoder, picture_stream
+from deepscan.media.picture import Turns, upright_rgb
+from deepscan.media.stream import DEFAULT_RATE, open_decoder, picture_stream
+from deepscan.media.structure import loose_ends
 
 _DEMUX_ERRORS = 50
 _HELD_PACKETS = 1000
 _HELD_BYTES = 64 << 20
-_HDR_TRANSFERS = (16, 18)  # PQ and HLG, numbers of ITU-T H.273
 
 
 def video_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
     """The frames that the plan asks for; see :func:`deepscan.media.frames`."""
     with open_container(path) as container:
         stream = picture_stream(container, path)
-        yield from _Reader(container, stream, open_decoder(stream), info, Picker(plan), coverage).frames()
+        decoder = open_decoder(stream)
+        health = Health(info, container, stream, decoder, coverage)
+        health.heard(FFMPEG_LOG.take())
+        for sentence in loose_ends(path, info.container):
+            health.damage(sentence)
+        yield from _Reader(container, stream, decoder, info, plan, coverage, health).frames()
     if not coverage.frames_decoded:
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
 
@@ -53,17 +58,22 @@ class _Reader:
         stream: VideoStream,
         decoder: VideoCodecContext,
         info: MediaInfo,
-        picker: Picker,
+        plan: SamplingPlan,
         coverage: Coverage,
+        health: Health,
     ) -> None:
         self._container = container
         self._stream = stream
         self._decoder = decoder
-        self._picker = picker
         self._coverage = coverage
+        self._health = health
+        self._picker = Picker(plan)
+        self._turns = Turns()
         self._tick = float(stream.time_base or Fraction(1, 90000))
         self._origin = stream.start_time
         self._interval = 1 / (info.frame_rate or DEFAULT_RATE)
+        # The last frame or two, which nobody asked for, show whether the file is whole up to its end.
+        self._end_s = (info.duration_s or 0.0) + END_TOLERANCE_S
         # AVI stores decoding order only, raw streams nothing: there the frame rate is the clock.
         self._counts_time = info.container in ("avi", "h264", "hevc")
         self._clock = 0
@@ -73,18 +83,16 @@ class _Reader:
         self._held_bytes = 0
         self._fresh = False
         self._behind: tuple[float, VideoFrame, Choice | None] | None = None
-        self._reached_s = 0.0
-        self._file_reached_s = 0.0
-        self._decoder_lines: list[str] = []
-        others = sum(not s.disposition & COVER_ART for s in container.streams.video) - 1
-        if others:
-            self._warn(f"{others} more video stream(s) in this file were not looked at")
 
     def frames(self) -> Iterator[Frame]:
         """All wanted frames, then the coverage's last word."""
         for packet in self._packets():
             for ready in self._release(packet):
                 yield from self._wanted(self._decode(ready))
+            if self._coverage.spent:
+                self._coverage.stop()
+                yield from self._hand_on()
+                return
         if self._picker.next_s is not None:
             for ready in self._let_go(self._fed_s):
                 yield from self._wanted(self._decode(ready))
@@ -93,7 +101,8 @@ class _Reader:
             pts_s, frame, choice = self._behind
             self._behind = (pts_s, frame, self._picker.last(choice))
             yield from self._hand_on()
-        self._conclude()
+        self._health.heard(FFMPEG_LOG.take())
+        self._health.conclude(clock_counts=self._counts_time)
 
     def _drain(self) -> list[VideoFrame]:
         try:
@@ -102,9 +111,8 @@ class _Reader:
             return []
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """Packets of the picture; notes how far the file reaches, goes on after an error."""
+        """Packets of the picture, until the file ends; goes on after an error."""
         failures = 0
-        FFMPEG_LOG.take()
         source = self._container.demux()
         while True:
             try:
@@ -113,19 +121,21 @@ class _Reader:
                 break
             except (av.FFmpegError, UnicodeError) as error:
                 failures += 1
-                self._damage("the file is damaged", [*FFMPEG_LOG.take(), str(error)][:1])
+                lines = [*(line.text for line in FFMPEG_LOG.take()), str(error)]
+                self._health.damage(f"the file is damaged ({lines[0]})")
                 if failures >= _DEMUX_ERRORS:
                     break
                 source = self._container.demux()
                 continue
-            lines = FFMPEG_LOG.take()
-            if lines:
-                self._sort_lines(lines)
+            self._health.heard(FFMPEG_LOG.take())
+            of_picture = packet.stream_index == self._stream.index
             if packet.size == 0:
-                self._clock += packet.stream_index == self._stream.index and packet.dts is not None
+                if of_picture and packet.dts is not None:  # AVI: shown as the frame before
+                    self._clock += 1
+                    self._health.demuxed(packet, self._origin)
                 continue
-            self._note_reach(packet)
-            if packet.stream_index == self._stream.index:
+            self._health.demuxed(packet, self._origin)
+            if of_picture:
                 yield cast("Packet[VideoStream]", packet)
 
     def _release(self, packet: Packet[VideoStream]) -> list[Packet[VideoStream]]:
@@ -133,9 +143,10 @@ class _Reader:
         wanted_s = self._picker.next_s
         packet_s = self._packet_s(packet)
         if packet_s is None or self._counts_time:
-            return [packet] if wanted_s is not None else []
+            packet_s = self._clock * self._interval
+            return [packet] if wanted_s is not None or packet_s < self._end_s else []
         if wanted_s is None:
-            return []
+            return [packet] if packet_s < self._end_s else []
         if not self._held and wanted_s <= self._fed_s:
             self._fed_s = max(self._fed_s, packet_s)
             return [packet]
@@ -153,6 +164,7 @@ class _Reader:
         ready, self._held, self._held_bytes = self._held, [], 0
         if self._fresh and ready:
             self._decoder.flush_buffers()
+            self._health.jumped()
             first_s = self._packet_s(ready[0]) or 0.0
             # Pictures shown before the keyframe but stored after it refer to what was dropped.
             ready = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
@@ -167,27 +179,25 @@ class _Reader:
         skip: Literal["NONREF", "DEFAULT"] = "NONREF" if passing and not self._counts_time else "DEFAULT"
         if self._decoder.skip_frame != skip:
             self._decoder.skip_frame = skip
+        # Charged before decoding: a packet of which no picture comes may take as long.
+        self._coverage.pixels_decoded += self._decoder.width * self._decoder.height
         try:
             frames = self._decoder.decode(packet)
         except (av.FFmpegError, ValueError) as error:
+            self._health.refused(packet, error)
             frames = []
-            if self._coverage.frames_decoded or packet.is_keyframe:
-                self._coverage.frames_failed += 1
-                self._decoder_lines.append(str(error))
-        self._sort_lines(FFMPEG_LOG.take())
+        else:
+            if skip == "DEFAULT":
+                self._health.fed(packet)
+        self._health.heard(FFMPEG_LOG.take(), keyframe=packet.is_keyframe)
         return frames
 
     def _wanted(self, frames: list[VideoFrame]) -> Iterator[Frame]:
         for frame in frames:
             pts_s = self._frame_s(frame)
-            coverage = self._coverage
-            coverage.frames_decoded += 1
-            coverage.frames_failed += bool(frame.is_corrupt)
             shown_s = (frame.duration or 0) * self._tick
             shown_s = shown_s if 0 < shown_s < 60 and not self._counts_time else self._interval
-            coverage.seconds_covered = max(coverage.seconds_covered, round(pts_s + shown_s, 6))
-            if frame.color_trc in _HDR_TRANSFERS:
-                self._warn("HDR picture, looked at without tone mapping: scores may be less reliable")
+            self._health.decoded(frame, pts_s + shown_s)
             # One frame behind, since only the end of the file tells which frame is the last.
             yield from self._hand_on()
             self._behind = (pts_s, frame, self._picker.choose(pts_s))
@@ -198,7 +208,9 @@ class _Reader:
         pts_s, frame, choice = self._behind
         self._behind = None
         if choice is not None:
-            yield Frame(choice.index, pts_s, upright_rgb(frame), choice.window, choice.even)
+            yield Frame(
+                choice.index, pts_s, upright_rgb(frame, self._turns.of(frame)), choice.window, choice.even
+            )
 
     def _frame_s(self, frame: VideoFrame) -> float:
         """Seconds from the start; always later than the frame before."""
@@ -208,11 +220,13 @@ class _Reader:
                 self._clock = round((self._last_s + self._interval) / self._interval)
             pts_s = self._clock * self._interval
             self._clock += 1
-            self._warn("some or all frames carry no time of their own; times are counted from the frame rate")
+            self._health.warn(
+                "some or all frames carry no time of their own; times are counted from the frame rate"
+            )
         else:
             pts_s = self._seconds(frame.pts)
         if pts_s <= self._last_s:
-            self._warn("times stand still or run backwards; they are counted on from the frame rate")
+            self._health.warn("times stand still or run backwards; they are counted on from the frame rate")
             pts_s = self._last_s + self._interval
         self._last_s = max(0.0, round(pts_s, 6))
         return self._last_s
@@ -224,49 +238,3 @@ class _Reader:
         if self._origin is None:
             self._origin = ticks
         return (ticks - self._origin) * self._tick
-
-    def _note_reach(self, packet: Packet[Stream]) -> None:
-        ticks = packet.dts if packet.pts is None else packet.pts
-        if ticks is None or packet.time_base is None:
-            return
-        end_s = float((ticks + (packet.duration or 0)) * packet.time_base)
-        end_s -= (self._origin or 0) * self._tick
-        self._file_reached_s = max(self._file_reached_s, end_s)
-        if packet.stream_index == self._stream.index:
-            self._reached_s = max(self._reached_s, end_s)
-
-    def _sort_lines(self, lines: list[str]) -> None:
-        # A stream that was cut out of a longer one begins with pictures whose references are gone.
-        if self._coverage.frames_decoded:
-            self._decoder_lines += lines
-
-    def _damage(self, what: str, lines: list[str]) -> None:
-        self._coverage.errors_reported += 1
-        self._warn(f"{what} ({'; '.join(line.strip() for line in lines if line.strip())})".replace(" ()", ""))
-
-    def _warn(self, sentence: str) -> None:
-        if sentence not in self._coverage.warnings:
-            self._coverage.warnings.append(sentence)
-
-    def _conclude(self) -> None:
-        coverage = self._coverage
-        self._sort_lines(FFMPEG_LOG.take())
-        if self._decoder_lines:
-            coverage.errors_reported += len(self._decoder_lines)
-            times = "once" if len(self._decoder_lines) == 1 else f"{len(self._decoder_lines)} times"
-            self._warn(f"FFmpeg reports damage {times}, first: {self._decoder_lines[0].strip()}")
-        declared_s = coverage.duration_s
-        if declared_s is not None and not self._counts_time:
-            if self._reached_s > declared_s + max(0.5, 0.02 * declared_s):
-                self._warn(
-                    f"the file goes on to {self._reached_s:.1f} s, past the declared {declared_s:.1f} s"
-                )
-                coverage.duration_s = self._reached_s
-            elif self._reached_s < declared_s <= self._file_reached_s + 0.5 and self._stream.duration is None:
-                # The container declares the length of its longest stream: here the sound's.
-                coverage.duration_s = self._reached_s
-        coverage.finished = True
-        if not coverage.complete and coverage.duration_s:
-            missing_s = coverage.duration_s - coverage.seconds_covered
-            if missing_s > 0.1:
-                self._warn(f"the picture ends {missing_s:.1f} s before the declared end: cut off?")

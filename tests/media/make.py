@@ -89,6 +89,7 @@ def write_clip(
     rotation_deg: int = 0,
     times_s: Sequence[float] | None = None,
     options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
     tag: Callable[[av.VideoFrame], None] | None = None,
 ) -> Path:
     """Encode frames ``(H, W, 3)`` uint8.
@@ -104,10 +105,11 @@ def write_clip(
             as given).
         times_s: time of every frame, for an uneven frame rate.
         options: of the encoder; fast ones by default.
+        muxing: options of the container.
         tag: called with every frame before it is encoded, to set colour tags.
     """
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w", format=container) as output:
+    with av.open(str(path), "w", format=container, options=muxing) as output:
         stream = output.add_stream(codec, rate, options=options or _FAST.get(codec, {}))
         stream.pix_fmt = pix_fmt
         if pix_fmt == "gray":
@@ -139,11 +141,19 @@ def portrait_clip(
     pix_fmt: str = "yuv420p",
     container: str | None = None,
     options: dict[str, str] | None = None,
+    muxing: dict[str, str] | None = None,
 ) -> Path:
     """A moving portrait; see :func:`moving_portrait`."""
     frames = moving_portrait(round(seconds * fps), size)
     return write_clip(
-        path, frames, fps=fps, codec=codec, pix_fmt=pix_fmt, container=container, options=options
+        path,
+        frames,
+        fps=fps,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        container=container,
+        options=options,
+        muxing=muxing,
     )
 
 
@@ -245,15 +255,22 @@ def sound(path: Path, seconds: float = 1.0, cover: bool = False) -> Path:
     return path
 
 
-def sounding_clip(path: Path, seconds: float = 1.0, sound_s: float = 2.0) -> Path:
-    """A moving portrait whose sound lasts longer than its picture."""
+def animated_png(path: Path, count: int = 12, size: int = 192, shown_ms: int = 50) -> Path:
+    """An animated PNG."""
+    first, *rest = [Image.fromarray(frame) for frame in moving_portrait(count, size)]
+    first.save(path, save_all=True, append_images=rest, duration=shown_ms, loop=0)
+    return path
+
+
+def sounding_clip(path: Path, seconds: float = 1.0, sound_s: float = 2.0, size: int = 256) -> Path:
+    """A moving portrait with sound, which may last longer than its picture."""
     with av.open(str(path), "w") as output:
         picture = output.add_stream("libx264", 25, options=_FAST["libx264"])
-        picture.width = picture.height = 256
+        picture.width = picture.height = size
         picture.pix_fmt = "yuv420p"
         tone = output.add_stream("aac", 44100)
         tone.layout = "mono"
-        for number, rgb in enumerate(moving_portrait(round(seconds * 25))):
+        for number, rgb in enumerate(moving_portrait(round(seconds * 25), size)):
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             frame.pts = number
             output.mux(picture.encode(frame))
@@ -273,18 +290,16 @@ def cut_off(source: Path, path: Path, keep: float = 0.5) -> Path:
     return path
 
 
-def faststart(path: Path, seconds: float = 4.0) -> Path:
+def faststart(path: Path, seconds: float = 4.0, size: int = 256) -> Path:
     """An mp4 whose index stands in front of the pictures, so that a cut-off copy still opens."""
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as output:
-        stream = output.add_stream("libx264", 25, options=_FAST["libx264"])
-        stream.width = stream.height = 256
-        stream.pix_fmt = "yuv420p"
-        for number, rgb in enumerate(moving_portrait(round(seconds * 25))):
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-            frame.pts = number
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode())
-    return path
+    return portrait_clip(path, seconds, size=size, muxing={"movflags": "faststart"})
+
+
+def fragmented(path: Path, seconds: float = 4.0, size: int = 256) -> Path:
+    """An mp4 in fragments of one keyframe each, as streaming services and screen recorders write it."""
+    return portrait_clip(
+        path, seconds, size=size, muxing={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    )
 
 
 def flipped(source: Path, path: Path, count: int, seed: int = 0, start: float = 0.1) -> Path:

@@ -1,0 +1,55 @@
+"""Is a container whole, down to its last byte?
+
+Decoders resynchronise: they skip what they do not understand, stop at what looks like the end and say
+nothing. These walks follow the lengths that a container states of its own parts, from the first byte to the
+last, and name what does not fit: a part that reaches past the end of the file, bytes where a part should
+begin, a check sum that does not match, bytes left after the end (another movie, perhaps). Nothing is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deepscan.media.structure.bytes_at import Bytes
+from deepscan.media.structure.gif import walk_gif
+from deepscan.media.structure.isobmff import walk_boxes
+from deepscan.media.structure.jpeg import walk_jpeg
+from deepscan.media.structure.matroska import walk_matroska
+from deepscan.media.structure.mpegts import walk_transport_stream
+from deepscan.media.structure.png import walk_png
+from deepscan.media.structure.riff import walk_riff
+
+__all__ = ["loose_ends"]
+
+_WALKS: dict[str, Callable[[Bytes], Iterator[str]]] = {
+    "mp4": walk_boxes,
+    "mov": walk_boxes,
+    "matroska": walk_matroska,
+    "webm": walk_matroska,
+    "avi": walk_riff,
+    "webp": walk_riff,
+    "gif": walk_gif,
+    "jpeg": walk_jpeg,
+    "png": walk_png,
+    "mpegts": walk_transport_stream,
+}
+_MOST = 5
+
+
+def loose_ends(path: Path, container: str) -> list[str]:
+    """What does not fit in a file's structure, as sentences; the first few.
+
+    Args:
+        path: the file.
+        container: name of the container, as in ``MediaInfo``; one that is not known here gives nothing.
+
+    Raises:
+        OSError: the file cannot be read any more.
+    """
+    walk = _WALKS.get(container)
+    if walk is None:
+        return []
+    with path.open("rb") as file:
+        found = walk(Bytes(file))
+        return [sentence for sentence, _ in zip(found, range(_MOST), strict=False)]
