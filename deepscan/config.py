@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -51,9 +52,19 @@ class ScanConfig:
         face_model: an InsightFace detector to use instead of the shipped one.
         jobs: worker processes.
         thorough: look at every frame instead of a sample.
+        fast: ask the cheap detectors first, and no others where those are certain.
         fail_on: which verdict makes the exit code 1.
         weights: weights folder to use instead of the shipped one.
         threads: threads per worker; None: the cores this process may use, shared among the workers.
+        timeout: seconds that a file may take; 0: no limit. This and the next two hold in a run over many
+            files, where every file is scanned in a worker process.
+        max_memory: bytes of memory that a worker may use; 0: no limit.
+        max_size: bytes that a file may have; larger ones are not opened; 0: no limit.
+        pixel_budget: pixels that may be decoded of a file, over all its frames; 0: no limit.
+        exclude: globs; what matches in walked directories is left out.
+        baseline: file of findings that were accepted before and do not fail the run.
+        cache: file in which results are kept by content, for the next run.
+        evidence: keep pictures of the most suspicious moments, for reports that show them.
     """
 
     detectors: tuple[str, ...] = tuple(SPECS)
@@ -64,15 +75,26 @@ class ScanConfig:
     face_model: Path | None = None
     jobs: int = 1
     thorough: bool = False
+    fast: bool = False
     fail_on: FailOn = "fake"
     weights: Path | None = None
     threads: int | None = None
+    timeout: float = 600.0
+    max_memory: int = 4 << 30
+    max_size: int = 0
+    pixel_budget: int = 200 * 10**9
+    exclude: tuple[str, ...] = ()
+    baseline: Path | None = None
+    cache: Path | None = None
+    evidence: bool = False
 
     def __post_init__(self) -> None:
         for name in SETTINGS:
             value = getattr(self, name)
             if value is not None or name not in OPTIONAL:
                 object.__setattr__(self, name, _parse(name, value, "ScanConfig"))
+        if self.fast and self.thorough:
+            raise UsageError("fast and thorough are opposites; choose one")
 
 
 class _Bad(ValueError):
@@ -108,16 +130,46 @@ def _whole(value: Any) -> int:
 
 
 def _fraction(value: Any) -> float:
-    expected = "a number from 0 to 1"
+    return _number(value, "a number from 0 to 1", highest=1)
+
+
+def _seconds(value: Any) -> float:
+    return _number(value, "a number of seconds, 0 for no limit")
+
+
+def _number(value: Any, expected: str, highest: float = math.inf) -> float:
+    """A finite number from 0 to ``highest``."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _Bad(expected)
     try:
         number = float(value)
     except ValueError:
         raise _Bad(expected) from None
-    if not math.isfinite(number) or not 0 <= number <= 1:
+    if not math.isfinite(number) or not 0 <= number <= highest:
         raise _Bad(expected)
     return number
+
+
+def _amount(unit: int, what: str) -> Callable[[Any], int]:
+    """A whole number, or one with K, M, G or T behind it; ``unit`` is that of K: 1000 or 1024."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", str(value).strip().lower())
+            if found:
+                power = " kmgt".index(found[2] or " ")
+                return round(float(found[1]) * unit**power) if power else round(float(found[1]))
+        raise _Bad(f"{what}, such as 500M or 2G, 0 for no limit")
+
+    return parse
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, Iterable):
+        raise _Bad("a list of globs")
+    return tuple(str(pattern) for pattern in value if str(pattern))
 
 
 def _flag(value: Any) -> bool:
@@ -157,9 +209,18 @@ SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "face_model": _path,
     "jobs": _whole,
     "thorough": _flag,
+    "fast": _flag,
     "fail_on": _choice(*FAIL_ON),
     "weights": _path,
     "threads": _whole,
+    "timeout": _seconds,
+    "max_memory": _amount(1024, "an amount of memory"),
+    "max_size": _amount(1024, "a size"),
+    "pixel_budget": _amount(1000, "a number of pixels"),
+    "exclude": _globs,
+    "baseline": _path,
+    "cache": _path,
+    "evidence": _flag,
 }
 OPTIONAL = frozenset(field.name for field in fields(ScanConfig) if field.default is None)
 

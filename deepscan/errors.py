@@ -11,6 +11,7 @@
     +-- FaceModelError            the face model does not load or is not a face detector
     +-- DeviceError               the device asked for is not available
     +-- ScoreError                a detector returned something that is not a probability
+    +-- WorkerError               no worker process can be started, or none survives loading the networks
 
 Messages say what happened, to which file, and what to do next.
 """
@@ -62,3 +63,7 @@ class DeviceError(DeepscanError):
 
 class ScoreError(DeepscanError):
     """A detector returned something that is not a probability."""
+
+
+class WorkerError(DeepscanError):
+    """No worker process can be started, or none survives loading the networks."""

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.errors import FaceModelError
+from deepscan.runtime import session_options
 
 LONG_SIDE_PX = 640
 LARGE_FACE_SIDE_PX = 320
@@ -229,21 +230,14 @@ def find_detector(model: Path) -> Path:
 def _load(path: Path, providers: list[str], threads: int) -> Any:
     """InsightFace's SCRFD around the file; its import is slow, so it waits until a face is looked for."""
     with _hushed():
-        import onnxruntime
         from insightface.model_zoo import get_model
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # As for the detectors: on two threads, spinning between looks measured twice the CPU time a look.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             # Exact-shape sessions would cost one session per frame size of a folder.
             model = get_model(
                 os.path.abspath(path),
                 providers=providers,
-                sess_options=options,
+                sess_options=session_options(threads),
                 static_shape_sessions=False,
             )
         except Exception as error:

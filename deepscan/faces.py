@@ -14,7 +14,8 @@ Linking uses no appearance, so no face is ever identified:
   hide a forgery behind a real face.
 
 A track starts at the engine's confidence and goes on down to half of that, survives two missed looks
-inside 0.5 s, and ends at a shot cut. Whoever comes back later is a new track.
+inside 0.5 s, and ends at a shot cut, unless the picture around the face stays the same. Whoever comes back
+later is a new track.
 
 Faces whose box is narrower (short side) than ``min_face_px`` are not handed on; once handed on, a face
 stays until it falls below 0.8 of that. At most ``max_faces`` are handed on at a time: those already
@@ -180,7 +181,7 @@ class FaceTracker:
             if self._pending and (cut or not self._same_window(frame)):
                 yield from self._close_segment()
             if cut:
-                self._live.clear()
+                self._live = [track for track in self._live if self._cuts.stands(track.face.box)]
             self._pending.append(frame)
             if self._is_key(frame):
                 self._look(frame)

@@ -9,59 +9,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepscan import ScanModule, ensemble, media
-from deepscan.clips import ClipCutter, Thumbnails
+from deepscan.cascade import Cascade, Panel
+from deepscan.clips import Clip, ClipCutter, Thumbnails
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.detectors.detector import Detector
-from deepscan.ensemble import DetectorVerdict, Verdict
+from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
+from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
 from deepscan.media import Coverage, Frame, MediaInfo
+from deepscan.results import FileReport, Status, TrackReport
 from deepscan.runtime import CPU, Session, thread_count
 from deepscan.weights import Weights
 
-Status = Literal["scanned", "no_face", "partial", "unreadable", "timeout", "crashed", "unsupported"]
-
-
-@dataclass(frozen=True)
-class TrackReport:
-    """One face, from when it appears until it is lost; ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB."""
-
-    id: int
-    start_s: float
-    end_s: float
-    probability: float | None
-    verdict: Verdict | None
-    detectors: tuple[DetectorVerdict, ...]
-    face_width_px: int
-    thumbnail: NDArray[np.uint8] | None = field(compare=False)
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """Everything that is known about one file; ``seconds`` is the wall time it took."""
-
-    path: str
-    status: Status
-    verdict: Verdict | None
-    probability: float | None
-    coverage: Coverage | None
-    tracks: tuple[TrackReport, ...]
-    skipped: tuple[SkippedFaces, ...]
-    media: MediaInfo | None
-    error: str | None
-    seconds: float = field(compare=False)
+__all__ = ["FileReport", "Scanner", "Status", "TrackReport"]
 
 
 class Scanner:
@@ -74,6 +43,7 @@ class Scanner:
         self.calibration = self.weights.manifest.calibration
         self.thresholds = self.calibration.thresholds(config.threshold)
         threads = thread_count(config.threads)
+        self._decode_ahead = threads > 1  # with one core, a second thread would only take turns
         sessions = {
             name: Session(self.weights.path(name), device=config.device, threads=threads)
             for name in config.detectors
@@ -94,56 +64,54 @@ class Scanner:
         status: Status
         error: str | None = None
         try:
-            info = media.probe(path)
-            coverage = Coverage(info.duration_s)
+            info = media.probe(path, self.config.pixel_budget)
+            coverage = Coverage(info.duration_s, pixel_budget=self.config.pixel_budget)
             plan = media.plan(info, thorough=self.config.thorough)
-            tracks, skipped = self._look(media.frames(path, info, plan, coverage))
+            frames = media.frames(path, info, plan, coverage)
+            tracks, skipped = self._look(media.ahead(frames) if self._decode_ahead else frames)
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:
             status, error = failure.status, str(failure)
         except ScoreError as failure:
             raise ScoreError(f"{path}: {failure}") from failure
-        verdict: Verdict | None = None
-        probability: float | None = None
+        said: tuple[Verdict | None, float | None] = None, None
         if status in ("scanned", "partial"):
-            verdict, probability = ensemble.file_verdict(
+            said = ensemble.file_verdict(
                 [track.probability for track in tracks], self.thresholds, whole=status == "scanned"
             )
         seconds = time.perf_counter() - started
-        return FileReport(
-            str(path), status, verdict, probability, coverage, tracks, skipped, info, error, seconds
-        )
+        return FileReport(str(path), status, *said, coverage, tracks, skipped, info, error, seconds)
 
     def _look(self, frames: Iterable[Frame]) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
         """Follow, cut and score while the frames go by; no frame is kept."""
-        tracker = FaceTracker(
-            self._engine, min_face_px=self.config.min_face_px, max_faces=self.config.max_faces
-        )
+        config = self.config
+        tracker = FaceTracker(self._engine, min_face_px=config.min_face_px, max_faces=config.max_faces)
         cutter = ClipCutter([detector.spec for detector in self._detectors.values()])
         thumbnails = Thumbnails()
-        scores: dict[int, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
+        keeper = EvidenceKeeper(self.calibration) if config.evidence else None
 
-        def score(*, last: bool = False) -> None:
-            for name, clip in cutter.take(last=last):
-                scores[clip.track_id][name].extend(self._detectors[name].score([clip]))
+        def ask(name: str, clip: Clip) -> list[Score]:
+            return self._detectors[name].score([clip], keeper)
 
+        panel = Cascade(ask, self.calibration) if config.fast else Panel(ask)
         for frame, faces in tracker.follow(frames):
             cutter.add(frame, faces)
             thumbnails.add(frame, faces)
-            score()
-        score(last=True)
-        reports = []
+            panel.hear(cutter.take())
+        panel.hear(cutter.take(last=True))
+        fused = []
         for track in tracker.tracks:
-            own = scores[track.id]
-            reasons = {name: cutter.shortfall(name, track.id) for name in self._detectors if not own[name]}
-            fused = ensemble.fuse(track.id, own, reasons, self.calibration)
-            p = fused.probability
+            own, idle = panel.scores(track.id), panel.not_run(track.id)
+            reasons = {n: idle.get(n) or cutter.shortfall(n, track.id) for n in self._detectors if not own[n]}
+            fused.append(ensemble.fuse(track.id, own, reasons, self.calibration))
+        reports = []
+        for track, judged in zip(tracker.tracks, ensemble.weigh_tracks(fused), strict=True):
+            p = judged.probability
             said = None if p is None else ensemble.verdict(p, *self.thresholds)
             width_px = round(float(np.median(track.boxes[:, 2] - track.boxes[:, 0])))
-            picture = thumbnails.get(track.id)
-            reports.append(
-                TrackReport(track.id, track.start_s, track.end_s, p, said, fused.detectors, width_px, picture)
-            )
+            pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
+            span = track.start_s, track.end_s
+            reports.append(TrackReport(track.id, *span, p, said, judged.detectors, width_px, *pictures))
         return tuple(reports), tuple(tracker.skipped)
 
 

@@ -153,6 +153,11 @@ class Weights:
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     """Hash of a file; size and time are in the cache's key so that a replaced file is read again."""
+    return sha256(path)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content, as hex digits. Raises OSError."""
     with path.open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):

@@ -53,6 +53,33 @@ def test_detectors_come_in_report_order_once_each(value: Any) -> None:
     assert load({"detectors": "local-features"}, env={}).detectors == ("local_features",)
 
 
+@pytest.mark.parametrize(
+    ("text", "size", "pixels"),
+    [
+        ("0", 0, 0),
+        (7, 7, 7),
+        ("500M", 500 << 20, 500 * 10**6),
+        ("2g", 2 << 30, 2 * 10**9),
+        ("1.5 K", 1536, 1500),
+        ("2GB", 2 << 30, 2 * 10**9),
+        ("3 MiB", 3 << 20, 3 * 10**6),
+        ("1T", 1 << 40, 10**12),
+    ],
+)
+def test_amounts(text: Any, size: int, pixels: int) -> None:
+    config = load({"max_size": text, "max_memory": text, "pixel_budget": text}, env={})
+    assert (config.max_size, config.max_memory, config.pixel_budget) == (size, size, pixels)
+
+
+def test_globs_from_every_source(tmp_path: Path) -> None:
+    (tmp_path / "deepscan.toml").write_text('exclude = ["a,b*", "*.gif"]\nbaseline = "accepted.json"\n')
+    config = load(env={}, directory=tmp_path)
+    assert config.exclude == ("a,b*", "*.gif")
+    assert config.baseline == tmp_path.resolve() / "accepted.json"
+    assert load(env={"DEEPSCAN_EXCLUDE": "a*,*.gif"}, directory=tmp_path).exclude == ("a*", "*.gif")
+    assert load({"exclude": ["x,y"]}, env={}, directory=tmp_path).exclude == ("x,y",)
+
+
 @pytest.mark.parametrize(("text", "expected"), [("1", True), ("yes", True), ("off", False), ("False", False)])
 def test_flags_from_the_environment(text: str, expected: bool) -> None:
     assert load(env={"DEEPSCAN_THOROUGH": text}).thorough is expected
@@ -70,6 +97,12 @@ def test_flags_from_the_environment(text: str, expected: bool) -> None:
         ({"jobs": True}, "jobs must be a whole number"),
         ({"max_faces": "many"}, "max_faces must be a whole number"),
         ({"thorough": "maybe"}, "thorough must be true or false"),
+        ({"timeout": -1}, "timeout must be a number of seconds, 0 for no limit, not '-1'."),
+        ({"timeout": "nan"}, "timeout must be a number of seconds"),
+        ({"max_size": "2 EB"}, "max_size must be a size, such as 500M or 2G, 0 for no limit, not '2 EB'."),
+        ({"max_size": -5}, "max_size must be a size"),
+        ({"max_memory": "lots"}, "max_memory must be an amount of memory"),
+        ({"pixel_budget": 1.5}, "pixel_budget must be a number of pixels"),
         ({"max_face": 3}, "command line: there is no setting max_face; did you mean max_faces?"),
         ({"colour": 3}, "there is no setting colour; known settings: detectors, "),
     ],

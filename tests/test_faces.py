@@ -18,6 +18,7 @@ from skimage.data import astronaut
 from deepscan.errors import FaceModelError
 from deepscan.faces import Face, FaceEngine, FaceTrack, FaceTracker, TrackedFace
 from deepscan.media import Frame
+from deepscan.shots import ShotCuts
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "faces"
 CPU = ["CPUExecutionProvider"]
@@ -198,12 +199,32 @@ def test_shot_cut_ends_every_track() -> None:
         frame
         for part in (
             film((head, still(100, 60)), frames=9, window=0),
-            film((head, still(100, 60)), frames=7, window=0, first=9, seed=1),
+            film((portrait(100, mirrored=True), still(100, 60)), frames=7, window=0, first=9, seed=1),
         )
         for frame in part
     )
     assert [len(t.times_s) for t in tracker.tracks] == [9, 7]
     assert [f[0].track_id for f in faces] == [1] * 9 + [2] * 7
+
+
+def test_a_cut_in_one_half_ends_the_tracks_of_that_half() -> None:
+    """A split screen: the left speaker stays, the right picture is another one from frame 9 on."""
+    head = portrait(100)
+    frames = []
+    for before in film((head, still(30, 60)), (head, still(210, 60))):
+        rgb = before.rgb
+        if before.index >= 9:
+            after = 255 - picture([], seed=1)
+            after[60:160, 180:258] = portrait(100, mirrored=True)
+            rgb = np.concatenate([rgb[:, :150], after[:, 150:]], axis=1)
+        frames.append(Frame(before.index, before.pts_s, rgb, before.window, before.even))
+    cuts = ShotCuts()
+    assert [n for n, frame in enumerate(frames) if cuts.is_cut(frame.rgb, frame.pts_s)] == [9]
+    tracker, _ = track(iter(frames))
+    left = [t for t in tracker.tracks if centres_x(t)[0] < 150]
+    right = [t for t in tracker.tracks if centres_x(t)[0] > 150]
+    assert [len(t.times_s) for t in left] == [16]
+    assert [len(t.times_s) for t in right] == [9, 7]
 
 
 @pytest.mark.parametrize("brightness", ["fade", "flash"])

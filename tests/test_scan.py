@@ -21,6 +21,7 @@ import deepscan
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.errors import ScoreError, WeightsError
+from deepscan.results import NOT_NEEDED
 from deepscan.scan import FileReport, Scanner
 from tests.doubles import write_weights
 from tests.media import make
@@ -123,6 +124,17 @@ def test_thorough_looks_at_every_window(scanner: Scanner, config: ScanConfig, tm
         if detector.name == "resnet3d"
     ]
     assert clips == [3, 7]
+
+
+def test_fast_stops_where_it_is_certain_and_says_who_did_not_run(config: ScanConfig, tmp_path: Path) -> None:
+    path = film(tmp_path / "bright.mp4", frames=20, one=("bright", 200))
+    (track,) = Scanner(replace(config, fast=True)).scan(path).tracks
+    reasons = {detector.name: detector.reason for detector in track.detectors}
+    ran = {name for name, reason in reasons.items() if reason is None}
+    assert {"local_features"} <= ran < set(SPECS)
+    assert "gml" not in ran, "the most expensive one"
+    assert {reason for reason in reasons.values() if reason} == {NOT_NEEDED}
+    assert track.verdict == "fake"
 
 
 def photo(path: Path, brightness: str = "bright") -> Path:

@@ -1,0 +1,43 @@
+"""Many files: which ones, in which order, each in an isolated worker, and what the run amounts to.
+
+::
+
+    walk.py      paths, lists of names and globs -> the files to scan
+    run.py       what is known of a run before its first file, and the files so far
+    pool.py      files -> reports in input order; the parent's side of the workers and their limits
+    process.py   what runs inside a worker process
+    memory.py    ends a worker that takes more memory than it may
+    store.py     results by content, kept for ``--cache`` and ``--resume``
+    baseline.py  findings that somebody has looked at and accepted
+
+Choices where nothing else says so:
+
+- Every file is scanned in a worker process, with one job too. A crash, a hang or a memory bomb costs the
+  file that the worker had in hand; the next file gets a new worker.
+- Workers share nothing: each has its own pipe, so one that dies in the middle of a message harms no other.
+- What is wrong with all files (weights, face model, device, a network that returns NaN) ends the run.
+- ``seconds`` is the only part of a report that differs between two runs, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+from deepscan.batch.baseline import Baseline, read_baseline, write_baseline
+from deepscan.batch.pool import scan_files
+from deepscan.batch.run import RunReport, begin
+from deepscan.batch.store import ResultStore, open_store
+from deepscan.batch.walk import STDIN, Survey, read_names, survey
+
+__all__ = [
+    "STDIN",
+    "Baseline",
+    "ResultStore",
+    "RunReport",
+    "Survey",
+    "begin",
+    "open_store",
+    "read_baseline",
+    "read_names",
+    "scan_files",
+    "survey",
+    "write_baseline",
+]

@@ -1,0 +1,223 @@
+"""Files -> reports in input order: the parent's side of the workers, and the limits that each file has.
+
+One thread of the parent stands by each worker process, hands it one file after the other and waits. When the
+process dies or has to be ended, that file is to blame, and the next one gets a new process.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing import get_context, resource_tracker
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import Any, ParamSpec, TypeVar
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from deepscan.batch import process
+from deepscan.batch.memory import memory_limit
+from deepscan.batch.process import FileScanner, Prepared, Setup, failure
+from deepscan.batch.store import ResultStore
+from deepscan.config import ScanConfig
+from deepscan.errors import WorkerError
+from deepscan.results import FileReport
+from deepscan.runtime import thread_count
+from deepscan.scan import Scanner
+
+# Decoders and allocators leak and fragment a little with every file; a fresh process costs a few seconds.
+FILES_PER_PROCESS = 250
+LOG_SHOWN = 20_000  # characters
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+
+
+def scan_files(
+    paths: Sequence[Path],
+    config: ScanConfig,
+    *,
+    store: ResultStore | None = None,
+    make_scanner: Callable[[ScanConfig], FileScanner] = Scanner,
+) -> Generator[FileReport, None, None]:
+    """Scan every path; reports come in the order of ``paths``, whatever the number of workers.
+
+    Closing the iterator ends the workers at once.
+
+    Args:
+        paths: the files.
+        config: the settings.
+        store: results of earlier runs to take over, and where new ones are kept.
+        make_scanner: called once in every worker process; must be importable there.
+
+    Raises:
+        DeepscanError: the models do not load or a score makes no sense; no file's report would be right.
+    """
+    jobs = min(config.jobs, max(1, len(paths)))
+    settings = replace(config, jobs=1, threads=thread_count(config.threads, jobs))
+    with TemporaryDirectory(prefix="deepscan-", ignore_cleanup_errors=True) as logs:
+        setups = [Setup(settings, make_scanner, store, Path(logs, f"{job}.log")) for job in range(jobs)]
+        workers = [Worker(setup) for setup in setups]
+        free: SimpleQueue[Worker] = SimpleQueue()
+        for worker in workers:
+            free.put(worker)
+
+        def scan(path: Path) -> FileReport:
+            worker = free.get()
+            try:
+                return worker.scan(path)
+            finally:
+                free.put(worker)
+
+        with ThreadPoolExecutor(jobs, initializer=_block_ctrl_c) as threads:
+            try:
+                yield from threads.map(scan, paths)
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+                for worker in workers:
+                    worker.stop()
+
+
+def _block_ctrl_c() -> None:
+    """Processes started from this thread inherit that Ctrl-C, which a terminal sends to all, is not for them.
+
+    They ignore it by themselves only once they have started up, and would complain before. Python's resource
+    tracker must run first: starting it lifts the block.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+class Worker:
+    """One worker process and its successors; ``scan`` is for one thread, ``stop`` for any."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._pool: ProcessPool | None = None
+        self._scanned = 0
+        self._loaded = False
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._waiting: ProcessFuture[Any] | None = None
+
+    def scan(self, path: Path) -> FileReport:
+        """One file's report, whatever becomes of the process that scans it. Raises DeepscanError."""
+        if self._scanned >= FILES_PER_PROCESS:
+            self._end_process()
+        self._scanned += 1
+        config = self._setup.config
+        started = time.perf_counter()
+        prepared: Prepared | None = None
+        exceeded = threading.Event()
+        try:
+            prepared = self._call(config.timeout, process.prepare, path)
+            if prepared.report is not None:
+                return prepared.report
+            self._load()
+            with memory_limit(prepared.pid, config.max_memory) as exceeded:
+                return self._call(config.timeout, process.scan, path, prepared.sha256)
+        except TimeoutError:
+            sentence = f"{path}: not finished after {config.timeout:g} s; --timeout allows more"
+            report = failure(path, "timeout", sentence)
+        except ProcessExpired as death:
+            if exceeded.is_set():
+                limit = f"{config.max_memory / 2**30:.3g} GiB"
+                sentence = f"{path}: scanning it takes more than {limit} of memory; --max-memory allows more"
+            else:
+                sentence = (
+                    f"{path}: the worker process died while scanning this file ({_cause(death.exitcode)})"
+                )
+            report = replace(failure(path, "crashed", sentence), trace=self._last_words())
+        self._loaded = False
+        content = None if prepared is None else prepared.sha256
+        return replace(report, sha256=content, seconds=time.perf_counter() - started)
+
+    def stop(self) -> None:
+        """End the process now, whatever it does, and let nobody wait for it."""
+        with self._lock:
+            self._stopped = True
+            if self._waiting is not None:
+                self._waiting.cancel()  # type: ignore[no-untyped-call]
+        self._end_process()
+
+    def _load(self) -> None:
+        """Load the models if that is still to be done; neither its time nor a failure is the file's fault."""
+        if self._loaded:
+            return
+        try:
+            self._call(0, process.load)
+        except ProcessExpired as death:
+            raise WorkerError(
+                f"a worker process died while it loaded the networks ({_cause(death.exitcode)}); "
+                "check the free memory, or try fewer --jobs"
+            ) from death
+        self._loaded = True
+
+    def _call(
+        self, timeout_s: float, function: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs
+    ) -> Result:
+        """Call a function in the process and wait.
+
+        Raises:
+            TimeoutError: it took longer than ``timeout_s`` (0: may take for ever) and the process was ended.
+            ProcessExpired: the process died.
+            WorkerError: no process can be started.
+            CancelledError: the worker was stopped.
+        """
+        for attempt in range(2):
+            with self._lock:
+                if self._stopped:
+                    raise CancelledError
+                future = self._running_pool().schedule(function, args, kwargs, timeout=timeout_s or None)
+                self._waiting = future
+            try:
+                return future.result()
+            except BrokenProcessPool as error:
+                # The process died before it took the call: of what an earlier file left behind, or at once.
+                words = self._last_words() or "no reason is known"
+                self._end_process()
+                if attempt:
+                    raise WorkerError(f"no worker process can be started ({error}): {words}") from error
+        raise AssertionError("unreachable")
+
+    def _running_pool(self) -> ProcessPool:
+        if self._pool is not None and not self._pool.active:
+            self._end_process()  # it broke between two files
+        if self._pool is None:
+            self._pool = ProcessPool(
+                1, initializer=process.start, initargs=(self._setup,), context=get_context("spawn")
+            )
+        return self._pool
+
+    def _end_process(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()  # type: ignore[no-untyped-call]
+            pool.join()
+        self._scanned = 0
+        self._loaded = False
+
+    def _last_words(self) -> str:
+        """What the process wrote to its stderr about the file at hand."""
+        try:
+            text = self._setup.log.read_text(encoding="utf-8", errors="backslashreplace")
+        except OSError:
+            return ""
+        return text[-LOG_SHOWN:].strip()
+
+
+def _cause(exitcode: int) -> str:
+    """A negative exit code is the number of the signal that ended the process."""
+    if exitcode >= 0:
+        return f"exit code {exitcode}"
+    try:
+        return signal.Signals(-exitcode).name
+    except ValueError:
+        return f"signal {-exitcode}"

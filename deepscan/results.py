@@ -1,0 +1,59 @@
+"""What is known about a file once it was scanned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepscan.ensemble import DetectorVerdict, Verdict
+from deepscan.evidence import TrackEvidence
+from deepscan.faces import SkippedFaces
+from deepscan.media import Coverage, MediaInfo
+
+Status = Literal["scanned", "no_face", "partial", "unreadable", "timeout", "crashed", "unsupported"]
+
+NOT_NEEDED = "not run: the answer was certain without it (--fast)"
+"""Why a detector gave no score although it could have judged the face."""
+
+
+@dataclass(frozen=True)
+class TrackReport:
+    """One face, from when it appears until it is lost; ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB."""
+
+    id: int
+    start_s: float
+    end_s: float
+    probability: float | None
+    verdict: Verdict | None
+    detectors: tuple[DetectorVerdict, ...]
+    face_width_px: int
+    thumbnail: NDArray[np.uint8] | None = field(compare=False)
+    evidence: TrackEvidence | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """Everything that is known about one file.
+
+    ``seconds`` is the wall time it took. The last four are filled in by a run over many files: ``sha256``
+    of the content, ``trace`` of a crash for who wants to see it, whether the result was ``taken_over`` from
+    an earlier run, and whether somebody has ``accepted`` it before.
+    """
+
+    path: str
+    status: Status
+    verdict: Verdict | None
+    probability: float | None
+    coverage: Coverage | None
+    tracks: tuple[TrackReport, ...]
+    skipped: tuple[SkippedFaces, ...]
+    media: MediaInfo | None
+    error: str | None
+    seconds: float = field(compare=False)
+    sha256: str | None = None
+    trace: str | None = field(default=None, compare=False)
+    taken_over: bool = field(default=False, compare=False)
+    accepted: bool = False
