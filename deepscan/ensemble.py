@@ -1,22 +1,28 @@
 """Detector scores -> calibrated probability -> verdict.
 
-Everything happens in logits, in three steps:
+What is said of a track is worked out in logits, in three steps:
 
 1. ``aggregate``: a detector's clips over one track become one logit, their mean. Each clip's logit is
    held to +-``CLIP_LOGIT_LIMIT`` first, so that one saturated clip counts for no more than a few
    doubtful ones. Training fits the calibration on this very function.
 2. Calibration, per detector: ``logit / temperature + bias``.
 3. Fusion: a weighted sum of the calibrated logits plus a bias. When a detector has no score for a
-   track (too few frames, or not asked for), the weights of those that have one are scaled up to the
-   same total, so that a short track is not pulled towards 0.5. Detectors of weight 0 (no better than
-   chance on validation) are calibrated and reported, but have no say.
+   track (too few frames, or not asked for), the weights of those that have one are scaled up towards the
+   same total, so that a short track is not pulled towards 0.5; but to 1 at the most, which is what a
+   detector says when nobody else does. Detectors of weight 0 (no better than chance on validation) are
+   calibrated and reported, but have no say.
+
+A file is as fake as its most suspicious track, and a file with many faces has many chances of a false
+alarm. ``weigh_tracks`` takes that out before any verdict, so that a crowd is flagged by mistake no more
+often than a portrait.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deepscan.detectors.base import Score
@@ -121,14 +127,16 @@ def fuse_logits(logits: Mapping[str, float], calibration: Calibration) -> float 
         None when no detector that counts (weight above 0) is among ``logits``.
     """
     total = math.fsum(entry.weight for entry in calibration.detectors.values())
-    present = math.fsum(calibration.detectors[name].weight for name in logits)
+    own = [calibration.detectors[name].weight for name in logits]
+    present = math.fsum(own)
     if present <= 0:
         return None
+    scale = max(1.0, min(total / present, 1 / max(own)))
     weighted = math.fsum(
         calibration.detectors[name].weight * calibration.detectors[name](value)
         for name, value in logits.items()
     )
-    return calibration.bias + weighted * (total / present)
+    return calibration.bias + weighted * scale
 
 
 def fuse(
@@ -155,8 +163,74 @@ def fuse(
             verdicts.append(DetectorVerdict(name, probability, own, peak, None))
         elif name in reasons:
             verdicts.append(DetectorVerdict(name, None, (), None, reasons[name]))
+    return TrackVerdict(track_id, by_itself(verdicts, calibration), tuple(verdicts))
+
+
+def by_itself(detectors: Sequence[DetectorVerdict], calibration: Calibration) -> float | None:
+    """Probability of a track from what the detectors say of it, before ``weigh_tracks``."""
+    logits = {d.name: aggregate([s.probability for s in d.scores]) for d in detectors if d.scores}
     fused = fuse_logits(logits, calibration)
-    return TrackVerdict(track_id, None if fused is None else sigmoid(fused), tuple(verdicts))
+    return None if fused is None else sigmoid(fused)
+
+
+def weigh_tracks(tracks: Sequence[TrackVerdict]) -> list[TrackVerdict]:
+    """The tracks of one file, their probabilities held to what the whole file bears out.
+
+    A track's odds are the evidence for a forgery against even odds: over genuine tracks they average 1, and
+    so their square roots average less. Both are e-values, and the step-up rule for those (Wang and Ramdas,
+    "False discovery rate control with e-values") bounds false alarms per file whatever the number of tracks
+    and however they hang together. The roots are taken, because for them the bound bites at the thresholds
+    that are in use. Of n tracks, the k-th most suspicious then counts with (k / n) squared of its odds, and
+    every track with the best that it or a less suspicious one makes of that. One track alone is left as it
+    is, and so are tracks that are all alike; one suspicious face among n needs n squared times the odds.
+
+    A suspicion is lowered to undecided at the most: what looks forged is never called real for company.
+    """
+    ranked = sorted((track.probability for track in tracks if track.probability is not None), reverse=True)
+    best = 0.0
+    held: dict[float, float] = {}
+    for rank in range(len(ranked), 0, -1):
+        probability = ranked[rank - 1]
+        share = probability * (rank / len(ranked)) ** 2
+        best = max(best, share / (share + 1 - probability))
+        held[probability] = min(probability, max(0.5, best))
+    return [
+        track if track.probability is None else replace(track, probability=held[track.probability])
+        for track in tracks
+    ]
+
+
+def over_time(
+    detectors: Sequence[DetectorVerdict], calibration: Calibration
+) -> tuple[tuple[float, float], ...]:
+    """The ensemble moment by moment: what ``fuse`` would say of each detector's clip nearest to it.
+
+    Args:
+        detectors: what they say of one track.
+        calibration: of the run that scored it.
+
+    Returns:
+        ``(seconds, probability)`` in time order, one at the middle of every clip of a counted detector.
+    """
+    own = {d.name: d.scores for d in detectors if d.scores and calibration.detectors[d.name].weight > 0}
+    starts = {name: [score.start_s for score in scores] for name, scores in own.items()}
+    moments = sorted({(score.start_s + score.end_s) / 2 for scores in own.values() for score in scores})
+    line = []
+    for moment_s in moments:
+        logits = {
+            name: logit(_nearest(scores, starts[name], moment_s).probability) for name, scores in own.items()
+        }
+        fused = fuse_logits(logits, calibration)
+        if fused is not None:
+            line.append((moment_s, sigmoid(fused)))
+    return tuple(line)
+
+
+def _nearest(scores: Sequence[Score], starts: Sequence[float], moment_s: float) -> Score:
+    """The clip that a moment lies in or next to: the last to start before it, or the one after that."""
+    place = bisect_right(starts, moment_s)
+    around = scores[max(0, place - 1) : place + 1]
+    return min(around, key=lambda score: max(score.start_s - moment_s, moment_s - score.end_s))
 
 
 def verdict(probability: float, threshold_fake: float, threshold_real: float) -> Verdict:

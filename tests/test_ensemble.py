@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from deepscan.detectors.base import Score
@@ -11,11 +12,14 @@ from deepscan.ensemble import (
     CLIP_LOGIT_LIMIT,
     Calibration,
     DetectorCalibration,
+    TrackVerdict,
     aggregate,
     file_verdict,
     fuse,
+    over_time,
     sigmoid,
     verdict,
+    weigh_tracks,
 )
 
 CALIBRATION = Calibration(
@@ -133,3 +137,87 @@ def test_nothing_unread_is_called_clean() -> None:
 def test_extreme_logits_do_not_overflow() -> None:
     assert sigmoid(-1000.0) == 0.0
     assert sigmoid(1000.0) == 1.0
+
+
+def weighed(*probabilities: float | None) -> list[float | None]:
+    return [
+        one.probability for one in weigh_tracks([TrackVerdict(n, p, ()) for n, p in enumerate(probabilities)])
+    ]
+
+
+def test_one_face_and_faces_all_alike_are_judged_as_they_are() -> None:
+    for p in (0.0, 0.01, 0.5, 0.97, 0.9999999, 1.0):
+        assert weighed(p) == [p]
+        assert weighed(p, p, p) == pytest.approx([p] * 3)
+    assert weighed(None, 0.97) == [None, 0.97]
+    assert weighed() == []
+
+
+def test_one_suspicious_face_in_a_crowd_needs_its_odds_times_over() -> None:
+    first, *rest = weighed(0.999, *[0.1] * 8)
+    assert log_odds(first or 0) == pytest.approx(log_odds(0.999) - 2 * math.log(9))
+    assert rest == [0.1] * 8
+    assert weighed(0.8, *[0.1] * 8)[0] == 0.5, "undecided, and never real for company"
+    two = weighed(0.99, 0.99, 0.1, 0.1)
+    assert [log_odds(p or 0) for p in two[:2]] == pytest.approx([log_odds(0.99) - 2 * math.log(2)] * 2)
+
+
+def test_the_order_of_suspicion_stays() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        p = rng.random(6)
+        after = np.array(weighed(*p.tolist()), float)
+        assert (np.diff(after[np.argsort(p)]) >= 0).all()
+        assert (after <= p).all() and (after[p < 0.5] == p[p < 0.5]).all()
+
+
+def simulated(
+    rng: np.random.Generator, files: int, tracks: int, shared: float, spread: float = 2.0
+) -> np.ndarray:
+    """Calibrated logits ``(files, tracks)`` of genuine faces; ``shared`` of the variance is the file's."""
+    common, own = rng.normal(size=(files, 1)), rng.normal(size=(files, tracks))
+    return -(spread**2) / 2 + spread * (math.sqrt(shared) * common + math.sqrt(1 - shared) * own)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+@pytest.mark.parametrize("threshold", [0.51, 0.7, 0.9])
+@pytest.mark.parametrize("spread", [1.0, 2.0, 4.0])
+def test_false_alarms_do_not_grow_with_the_number_of_faces(
+    shared: float, threshold: float, spread: float
+) -> None:
+    rng = np.random.default_rng(1)
+    flagged, uncorrected = [], []
+    for tracks in (1, 2, 4, 8, 16):
+        p = 1 / (1 + np.exp(-simulated(rng, 2000, tracks, shared, spread)))
+        said = [max(q or 0 for q in weighed(*row)) for row in p.tolist()]
+        flagged.append(float(np.mean(np.array(said) >= threshold)))
+        uncorrected.append(float((p.max(1) >= threshold).mean()))
+    assert uncorrected[-1] > 1.5 * uncorrected[0], "the greatest of many is what must be guarded against"
+    assert max(flagged[1:]) <= flagged[0] + 0.01
+
+
+def test_false_alarms_do_not_grow_with_the_number_of_windows() -> None:
+    rng = np.random.default_rng(2)
+    flagged = []
+    for windows in (1, 2, 4, 8, 16):
+        logits = simulated(rng, 3000, windows, 0.5)
+        said = [aggregate([sigmoid(value) for value in row]) for row in logits.tolist()]
+        flagged.append(float(np.mean(np.array(said) >= log_odds(0.7))))
+    assert flagged[0] > 0.03
+    assert max(flagged[1:]) <= flagged[0]
+
+
+def test_over_time_each_moment_takes_every_detectors_nearest_clip() -> None:
+    gml = [Score(1, 0.0, 0.6, 0.9), Score(1, 4.0, 4.6, 0.2)]
+    whole = [Score(1, 0.0, 10.0, 0.7)]
+    fused = fuse(1, {"gml": gml, "sola": whole}, {}, CALIBRATION)
+    line = over_time(fused.detectors, CALIBRATION)
+    assert [moment_s for moment_s, _ in line] == pytest.approx([0.3, 4.3, 5.0])
+    alone = [fuse(1, {"gml": [clip], "sola": whole}, {}, CALIBRATION).probability for clip in gml]
+    assert [p for _, p in line] == pytest.approx([alone[0], alone[1], alone[1]])
+
+
+def test_over_time_leaves_out_who_has_no_say() -> None:
+    weightless = next(name for name, entry in CALIBRATION.detectors.items() if entry.weight == 0)
+    fused = fuse(1, {weightless: scores(0.9, 0.8)}, {}, CALIBRATION)
+    assert over_time(fused.detectors, CALIBRATION) == ()

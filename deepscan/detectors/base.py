@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Map = NDArray[np.float32]
 
 
 class Sampling(Enum):
@@ -59,6 +65,35 @@ class DetectorSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     evidence: tuple[str, ...]
+
+
+def as_it_is(output: Map) -> Map:
+    """An output that holds maps already."""
+    return output
+
+
+@dataclass(frozen=True)
+class EvidenceView:
+    """How one evidence output is read and what it shows.
+
+    Attributes:
+        output: its name; one of the specification's ``evidence``.
+        title: a few words.
+        caption: what the map is and how its colours are scaled, for a person.
+        read: the output of one clip, without the batch axis, as maps ``(h, w)`` or ``(F, h, w)``, where F is
+            one or the frames of the clip.
+        unit: values lie in [0, 1] and are shown as they are; otherwise a clip's maps are scaled together.
+        signed: only values above 0 speak for a forgery; otherwise the smallest value is shown as nothing.
+        extent: the part of the crop that the map covers: x0, y0, x1, y1 in shares of its side.
+    """
+
+    output: str
+    title: str
+    caption: str
+    read: Callable[[Map], Map] = as_it_is
+    unit: bool = False
+    signed: bool = False
+    extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)

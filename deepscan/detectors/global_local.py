@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+import numpy as np
+
+from deepscan.detectors.base import CropRule, DetectorSpec, EvidenceView, Map, Sampling
 
 SPEC = DetectorSpec(
     name="global_local",
@@ -20,4 +22,31 @@ SPEC = DetectorSpec(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
     evidence=("patches",),
+)
+
+GRID = 7
+STARTS = (0, 2, 3, 5)  # rows and columns at which the 4 x 4 patches of 2 x 2 cells begin
+
+
+def share_of_frames(patches: Map) -> Map:
+    """Numbers of the chosen patches ``(T, 5)`` -> share of frames that chose each cell ``(7, 7)``."""
+    chosen = np.zeros((len(patches), GRID, GRID), np.float32)
+    for frame, numbers in enumerate(patches.astype(int)):
+        for number in numbers:
+            row, column = STARTS[number // len(STARTS)], STARTS[number % len(STARTS)]
+            chosen[frame, row : row + 2, column : column + 2] = 1.0
+    share: Map = chosen.mean(axis=0)
+    return share
+
+
+VIEWS = (
+    EvidenceView(
+        "patches",
+        "Chosen patches",
+        "How often each part of the face lay in one of the five patches that the network's attention chose, "
+        "over the 12 frames of the clip: clear never, bright always. It shows where the network looked, not "
+        "what it found there.",
+        read=share_of_frames,
+        unit=True,
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+from deepscan.detectors.base import CropRule, DetectorSpec, EvidenceView, Sampling
 
 SPEC = DetectorSpec(
     name="gml",
@@ -17,4 +17,20 @@ SPEC = DetectorSpec(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     evidence=("anomaly", "motion_consistency"),
+)
+
+VIEWS = (
+    EvidenceView(
+        "anomaly",
+        "Anomaly |F*|",
+        "What GML's anomaly branch finds odd in this frame: the mean size of its features F*, which training "
+        "pushes towards zero on genuine faces. Coloured from the clip's weakest place to its strongest: "
+        "compare places of one clip, not one clip with another.",
+    ),
+    EvidenceView(
+        "motion_consistency",
+        "Motion consistency |F^MM|",
+        "Second-order motion: how much the change from frame to frame itself changes here. Coloured from the "
+        "clip's weakest place to its strongest.",
+    ),
 )

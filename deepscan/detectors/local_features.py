@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+from deepscan.detectors.base import CropRule, DetectorSpec, EvidenceView, Sampling
 
 SPEC = DetectorSpec(
     name="local_features",
@@ -19,4 +19,18 @@ SPEC = DetectorSpec(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     evidence=("forged_pixels",),
+)
+
+# 48 x 48 receptive fields of 33 px, 2 px apart: the rim of the crop has none centred on it.
+_FIRST, _LAST = 15 / 128, 111 / 128
+
+VIEWS = (
+    EvidenceView(
+        "forged_pixels",
+        "Forged pixels",
+        "Probability that the pixel in the middle of each 33 px neighbourhood was manipulated, from 0 "
+        "(clear) to 1 (bright), not rescaled. The rim of the crop is not covered.",
+        unit=True,
+        extent=(_FIRST, _FIRST, _LAST, _LAST),
+    ),
 )

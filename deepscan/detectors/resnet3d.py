@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+from deepscan.detectors.base import CropRule, DetectorSpec, EvidenceView, Sampling
 
 SPEC = DetectorSpec(
     name="resnet3d",
@@ -17,4 +17,15 @@ SPEC = DetectorSpec(
     mean=(0.4345, 0.4051, 0.3775),
     std=(0.2768, 0.2713, 0.2737),
     evidence=("activation",),
+)
+
+VIEWS = (
+    EvidenceView(
+        "activation",
+        "Class activation",
+        "Which parts of the clip pushed the score towards forged. The network's last map has 4 x 4 places "
+        "and one moment for all 16 frames, so the picture is only the middle one of them. Coloured up to the "
+        "clip's strongest place; what speaks against a forgery is left clear.",
+        signed=True,
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepscan.detectors.base import CropRule, DetectorSpec, Sampling
+from deepscan.detectors.base import CropRule, DetectorSpec, EvidenceView, Sampling
 
 SPEC = DetectorSpec(
     name="sola",
@@ -17,4 +17,14 @@ SPEC = DetectorSpec(
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
     evidence=("second_order",),
+)
+
+VIEWS = (
+    EvidenceView(
+        "second_order",
+        "Second-order anomaly",
+        "How abruptly the differences between neighbouring patches change here: the strongest of SOLA's four "
+        "second-order maps, from 0 (clear) to 1 (bright), not rescaled.",
+        unit=True,
+    ),
 )
