@@ -6,11 +6,12 @@ end. Reports only read results: nothing here scans.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
-    from deepscan.scan import FileReport
+    from deepscan.results import FileReport
 
 
 class Report(Protocol):
@@ -24,3 +25,25 @@ class Report(Protocol):
 
     def end(self, run: RunReport) -> None:
         """All files are in ``run.files``."""
+
+
+class Together:
+    """Several reports of one run."""
+
+    def __init__(self, reports: Sequence[Report]) -> None:
+        self._reports = reports
+
+    def begin(self, run: RunReport) -> None:
+        """Tell every report."""
+        for report in self._reports:
+            report.begin(run)
+
+    def file(self, file: FileReport) -> None:
+        """Tell every report."""
+        for report in self._reports:
+            report.file(file)
+
+    def end(self, run: RunReport) -> None:
+        """Tell every report."""
+        for report in self._reports:
+            report.end(run)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from deepscan.wording import span
+
 BAR_CELLS = 16
 EIGHTHS = " ▏▎▍▌▋▊▉"
 THUMBNAIL_CELLS = 12  # wide; half as many lines, because a cell shows two pixels one above the other
@@ -39,18 +41,9 @@ class Drawing:
         colour = "red" if probability >= 0.5 else "green"
         return Text(text, style="dim" if dim else colour)
 
-    def moment(self, seconds: float) -> str:
-        """``3.2 s``, or ``1:03.2`` from a minute on."""
-        return f"{seconds:.1f} s" if round(seconds, 1) < 60 else _clock(seconds)
-
     def span(self, start_s: float, end_s: float) -> str:
         """From when to when; one moment when both read the same."""
-        start, end = self.moment(start_s), self.moment(end_s)
-        if start == end:
-            return start
-        if end.endswith(" s"):
-            start = start.removesuffix(" s")
-        return f"{start}{'–' if self._unicode else '-'}{end}"
+        return span(start_s, end_s, "–" if self._unicode else "-")
 
     def thumbnail(self, pixels: NDArray[np.uint8] | None) -> Text | None:
         """``(S, S, 3)`` RGB as half blocks; None where the terminal cannot show it or there is none."""
@@ -69,11 +62,3 @@ class Drawing:
             text.append("\n")
         text.rstrip()
         return text
-
-
-def _clock(seconds: float) -> str:
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    lead = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{lead}:{rest // 10:02}.{rest % 10}"

@@ -12,6 +12,7 @@ from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO
 
+from deepscan.explain import Explanation, explain
 from deepscan.report.escape import portable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from deepscan.ensemble import DetectorVerdict
     from deepscan.faces import SkippedFaces
     from deepscan.media import Coverage, MediaInfo
-    from deepscan.scan import FileReport, TrackReport
+    from deepscan.results import FileReport, TrackReport
 
 SCHEMA_VERSION = "1"
 DECIMALS = 6
@@ -89,7 +90,12 @@ def run_object(run: RunReport) -> dict[str, Any]:
             "min_face_px": config.min_face_px,
             "face_model": None if config.face_model is None else portable(str(config.face_model)),
             "thorough": config.thorough,
+            "fast": config.fast,
             "fail_on": config.fail_on,
+            "timeout": number(config.timeout),
+            "max_memory": config.max_memory,
+            "max_size": config.max_size,
+            "pixel_budget": config.pixel_budget,
         },
         "not_counted": list(run.not_counted),
         "summary": {
@@ -99,14 +105,22 @@ def run_object(run: RunReport) -> dict[str, Any]:
             "uncertain": verdicts["uncertain"],
             "not_scanned": verdicts[None],
             "partial": sum(file.status == "partial" for file in run.files),
+            "accepted": sum(file.accepted for file in run.files),
             "left_out": run.left_out,
+            "excluded": run.excluded,
         },
-        "files": [file_object(file) for file in run.files],
+        "interrupted": run.interrupted,
+        "files": [explained_file(file, run) for file in run.files],
     }
 
 
+def explained_file(file: FileReport, run: RunReport) -> dict[str, Any]:
+    """One file, and why its verdict is what it is."""
+    return {**file_object(file), "explanation": _explanation(explain(file, run))}
+
+
 def file_object(file: FileReport) -> dict[str, Any]:
-    """One file."""
+    """What was measured on one file."""
     return {
         "path": portable(file.path),
         "status": file.status,
@@ -117,6 +131,8 @@ def file_object(file: FileReport) -> dict[str, Any]:
         "tracks": [_track(track) for track in file.tracks],
         "skipped": [_skipped(faces) for faces in file.skipped],
         "error": None if file.error is None else portable(file.error),
+        "sha256": file.sha256,
+        "accepted": file.accepted,
         "seconds": number(file.seconds),
     }
 
@@ -126,6 +142,18 @@ def number(value: float | None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return round(float(value), DECIMALS) + 0.0
+
+
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "track": explanation.track,
+        "speaks_for": list(explanation.speaks_for),
+        "speaks_against": list(explanation.speaks_against),
+        "above_fake": number(explanation.above_fake),
+        "above_real": number(explanation.above_real),
+        "reasons": [portable(sentence) for sentence in explanation.reasons],
+        "more_certain": [portable(phrase) for phrase in explanation.more_certain],
+    }
 
 
 def _media(media: MediaInfo) -> dict[str, Any]:
@@ -139,6 +167,7 @@ def _media(media: MediaInfo) -> dict[str, Any]:
         "duration_s": number(media.duration_s),
         "frame_rate": number(media.frame_rate),
         "frames_expected": media.frames_expected,
+        "bits_per_pixel": number(media.bits_per_pixel),
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from deepscan.report.json import dumps, file_object, origin
+from deepscan.report.json import dumps, explained_file, origin
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
-    from deepscan.scan import FileReport
+    from deepscan.results import FileReport
 
 
 class JsonlReport:
@@ -16,15 +16,18 @@ class JsonlReport:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._run: RunReport | None = None
         self._origin: dict[str, Any] = {}
 
     def begin(self, run: RunReport) -> None:
         """Remember what every line repeats."""
-        self._origin = origin(run)
+        self._run, self._origin = run, origin(run)
 
     def file(self, file: FileReport) -> None:
         """Write the file's line."""
-        self._stream.write(dumps({**self._origin, **file_object(file)}) + "\n")
+        if self._run is None:
+            raise RuntimeError("begin comes before the first file")
+        self._stream.write(dumps({**self._origin, **explained_file(file, self._run)}) + "\n")
         self._stream.flush()
 
     def end(self, run: RunReport) -> None:

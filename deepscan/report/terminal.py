@@ -6,7 +6,6 @@ A file of a longer run whose verdict is ``real`` takes one line; ``verbose`` sho
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,13 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from deepscan.detectors import SPECS
+from deepscan.explain import explain
 from deepscan.report.drawing import Drawing
 from deepscan.report.escape import visible
+from deepscan.report.outcome import ACCEPTED, counts, error_without_path
+from deepscan.wording import moment, percent
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
-    from deepscan.scan import FileReport, TrackReport
+    from deepscan.results import FileReport, TrackReport
 
 FACES_SHOWN = 4
 WARNINGS_SHOWN = 3
@@ -40,11 +42,13 @@ class TerminalReport:
         self._quiet = quiet
         self._verbose = verbose
         self._several = False
+        self._run: RunReport | None = None
         self._not_counted: tuple[str, ...] = ()
         self._showed_uncounted = False
 
     def begin(self, run: RunReport) -> None:
         """Learn how much room each file may take."""
+        self._run = run
         self._several = run.total > 1
         self._not_counted = run.not_counted
 
@@ -56,10 +60,11 @@ class TerminalReport:
         if self._quiet:
             return
         if file.error is not None:
-            self._note("", self._without_path(file))
+            self._note("", error_without_path(file))
         brief = self._several and not self._verbose and file.verdict == "real" and file.status == "scanned"
         if not brief:
             self._faces(file)
+            self._explanation(file)
             self._coverage(file)
         self._skipped(file)
         if not brief:
@@ -74,6 +79,9 @@ class TerminalReport:
         if run.left_out:
             noun = "file is" if run.left_out == 1 else "files are"
             self._line(Text(f"{run.left_out} other {noun} no media and left out", style="dim"))
+        if run.excluded:
+            noun = "file or directory is" if run.excluded == 1 else "files and directories are"
+            self._line(Text(f"{run.excluded} {noun} excluded", style="dim"))
         if self._showed_uncounted:
             names = ", ".join(SPECS[name].title for name in run.not_counted)
             self._line(Text(f"not counted: {names} (no better than chance on validation)", style="dim"))
@@ -100,7 +108,9 @@ class TerminalReport:
         if file.media is not None:
             facts.append(f"{visible(file.media.codec)} {file.media.width}x{file.media.height}")
             if file.media.duration_s is not None and file.media.kind != "image":
-                facts.append(self._draw.moment(file.media.duration_s))
+                facts.append(moment(file.media.duration_s))
+        if file.accepted:
+            facts.append(ACCEPTED)
         if self._verbose:
             facts.append(f"scanned in {file.seconds:.1f} s")
         return text.append("".join(f" {self._draw.dot} {fact}" for fact in facts), style="dim")
@@ -111,15 +121,6 @@ class TerminalReport:
             return Text(f" {name.upper()} ", style=NO_VERDICT_STYLE)
         share = "" if probability is None else f" {percent(probability)}"
         return Text(f" {verdict.upper()}{share} ", style=VERDICT_STYLES[verdict])
-
-    def _without_path(self, file: FileReport) -> str:
-        """The error without the path that the heading has just named."""
-        error, path = visible(file.error or ""), visible(file.path)
-        return (
-            error[len(path) :].removeprefix(":").lstrip()
-            if error.startswith((f"{path}:", f"{path} "))
-            else error
-        )
 
     def _faces(self, file: FileReport) -> None:
         timed = file.media is None or file.media.kind != "image"
@@ -168,14 +169,23 @@ class TerminalReport:
             text.append("  not counted", style="dim")
         return text
 
+    def _explanation(self, file: FileReport) -> None:
+        """Why; and what would make the answer surer where it is not sure."""
+        if self._run is None or file.verdict is None:
+            return
+        said = explain(file, self._run)
+        self._note("why", visible(" ".join(said.reasons)))
+        if said.more_certain and (self._verbose or said.close or file.verdict == "uncertain"):
+            self._note("helpful", visible("; ".join(said.more_certain)))
+
     def _coverage(self, file: FileReport) -> None:
         coverage = file.coverage
         if coverage is None:
             return
         if file.media is None or file.media.kind != "image":
-            text = f"{coverage.frames_decoded} frames, {self._draw.moment(coverage.seconds_covered)}"
+            text = f"{coverage.frames_decoded} frames, {moment(coverage.seconds_covered)}"
             if coverage.duration_s is not None:
-                text += f" of {self._draw.moment(coverage.duration_s)}"
+                text += f" of {moment(coverage.duration_s)}"
             if coverage.frames_failed:
                 text += f", {coverage.frames_failed} frames could not be decoded"
             self._note("looked at", text)
@@ -194,20 +204,6 @@ class TerminalReport:
             self._note("skipped", text)
 
     def _summary(self, run: RunReport) -> Text:
-        verdicts = Counter(file.verdict for file in run.files)
-        partial = sum(file.status == "partial" for file in run.files)
-        parts = [(verdicts[name], name, VERDICT_STYLES[name]) for name in ("fake", "uncertain", "real")]
-        parts += [(verdicts[None], "without a verdict", NO_VERDICT_STYLE), (partial, "read only in part", "")]
-        text = Text(f"{len(run.files)} files: ", style="bold")
-        return text.append_text(
-            Text(", ").join(Text(f"{count} {name}", style=style) for count, name, style in parts if count)
-        )
-
-
-def percent(probability: float) -> str:
-    """Whole percents; never 0 % or 100 %, which no detector can know."""
-    if probability > 0.99:
-        return ">99 %"
-    if probability < 0.01:
-        return "<1 %"
-    return f"{probability:.0%}".replace("%", " %")
+        styles = {**VERDICT_STYLES, "without a verdict": NO_VERDICT_STYLE}
+        parts = [Text(f"{count} {name}", styles.get(name, "")) for count, name in counts(run.files)]
+        return Text(f"{len(run.files)} files: ", style="bold").append_text(Text(", ").join(parts))

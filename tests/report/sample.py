@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +13,12 @@ from deepscan.batch import RunReport
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
-from deepscan.ensemble import DetectorVerdict, Verdict
+from deepscan.ensemble import Calibration, DetectorCalibration, DetectorVerdict, Verdict
 from deepscan.faces import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.scan import FileReport, Status, TrackReport
 
+CALIBRATION = Calibration({name: DetectorCalibration(1.0, 0.0, 0.5) for name in SPECS}, 0.0, 0.8, 0.2)
 REASON = "needs 16 consecutive frames with this face; it has 10"
 
 
@@ -47,7 +50,7 @@ def scanned(path: str = "a.mp4", **changes: Any) -> FileReport:
         "coverage": Coverage(10.0, 10.0, 96, 0, []),
         "tracks": (face(),),
         "skipped": (SkippedFaces("smaller than 48 px", 3, 0.0, 4.1),),
-        "media": MediaInfo("video", "mp4", "h264", 1920, 1080, 0, 10.0, 25.0, 250),
+        "media": MediaInfo("video", "mp4", "h264", 1920, 1080, 0, 10.0, 25.0, 250, 0.1),
         "error": None,
         "seconds": 4.25,
     }
@@ -87,9 +90,40 @@ def run(files: Sequence[FileReport] = (), **changes: Any) -> RunReport:
         "threshold_fake": 0.8,
         "threshold_real": 0.2,
         "not_counted": (),
+        "calibration": CALIBRATION,
         "config": ScanConfig(),
         "total": len(files),
         "left_out": 0,
         "files": list(files),
     }
     return RunReport(**{**values, **changes})
+
+
+def written(report: type[Any], results: RunReport, *args: Any) -> str:
+    """What a report class writes of a finished run, told of it step by step as the command line does."""
+    stream = io.StringIO()
+    writer = report(stream, *args)
+    writer.begin(results)
+    for file in results.files:
+        writer.file(file)
+    writer.end(results)
+    return stream.getvalue()
+
+
+# File names that break formats which take them as they are.
+ODD_NAMES = (
+    "quo\"te's & <b>bold</b> ]]> --> .mp4",
+    "line\nbreak\r\ttab.mp4",
+    "control\x00\x01\x08\x0b\x1b[31m\x7f\x9b.mp4",
+    os.fsdecode(b"latin-\xe9\xff.mp4"),
+    "\ud800 lone surrogate.mp4",
+    "\ufffe\uffff\u202e\u2028 direction.mp4",
+    "`tick` ``` | pipe \\| [link](http://example.com) @somebody #1 www.example.com {{x}} {0} %41.mp4",
+    "</script><script>alert(1)</script><!-- {% raw %} {{ 7*7 }}.mp4",
+    "smile \U0001f600 日本語.mp4",
+    "-rf --json.mp4",
+    " lead and trail .mp4 ",
+    "C:\\odd:name?x=1#frag.mp4",
+    "javascript:alert(1).mp4",
+    "//host/share.mp4",
+)

@@ -69,6 +69,8 @@ def test_every_kind_of_result_is_valid() -> None:
         (("files", 1, "verdict"), "real"),
         (("extra",), 1),
         (("weights",), {"gml": "short"}),
+        (("files", 0, "explanation", "speaks_for"), ["other"]),
+        (("files", 0, "explanation", "reasons"), []),
     ],
 )
 def test_the_schema_refuses_what_the_report_never_says(where: tuple[Any, ...], value: Any) -> None:
@@ -105,6 +107,16 @@ def test_the_contract_names() -> None:
         None,
         [],
     )
+
+
+def test_the_explanation_is_in_the_document_and_in_every_line() -> None:
+    report = run([scanned(), failed()])
+    first, second = (file["explanation"] for file in document(report)["files"])
+    assert [line["explanation"] for line in lines(report)] == [first, second]
+    assert (first["track"], first["above_fake"], first["above_real"]) == (1, 0.17, 0.77)
+    assert first["speaks_for"] == ["gml", "global_local", "sola", "local_features"]
+    assert (second["track"], second["above_fake"], second["speaks_for"]) == (None, None, [])
+    assert second["reasons"] == [failed().error]
 
 
 def test_every_file_counts_once_in_the_summary() -> None:

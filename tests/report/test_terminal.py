@@ -14,7 +14,8 @@ from deepscan.batch import RunReport
 from deepscan.faces import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.report.drawing import Drawing
-from deepscan.report.terminal import TerminalReport, percent
+from deepscan.report.terminal import TerminalReport
+from deepscan.wording import percent
 from tests.report.sample import REASON, face, failed, real, run, scanned
 
 
@@ -67,10 +68,21 @@ def test_a_file_read_in_part_says_so() -> None:
 
 def test_in_a_longer_run_a_real_file_takes_one_line() -> None:
     text = shown(run([real(), scanned()]))
-    assert text.count("GML") == 1
+    assert text.count("\n  GML ") == 1
     assert "2 files: 1 fake, 1 real" in text
-    assert shown(run([real(), scanned()]), verbose=True).count("GML") == 2
-    assert shown(run([real()])).count("GML") == 1
+    assert shown(run([real(), scanned()]), verbose=True).count("\n  GML ") == 2
+    assert shown(run([real()])).count("\n  GML ") == 1
+
+
+def test_it_says_why_and_what_would_help() -> None:
+    text = shown(run([scanned()]))
+    assert "why       Face 1 has a probability of 97 %, 17 points above the 80 %" in text
+    assert "helpful" not in text
+    unsure = shown(run([scanned(verdict="uncertain", tracks=(face(1, 0.5, "uncertain"),), probability=0.5)]))
+    assert "30 points short of fake" in unsure
+    assert "helpful" in unsure
+    assert "helpful" in shown(run([scanned()]), verbose=True)
+    assert "why" not in shown(run([scanned()]), quiet=True)
 
 
 def test_quiet_shows_only_what_somebody_should_look_at() -> None:
