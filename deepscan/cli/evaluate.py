@@ -1,4 +1,4 @@
-"""``deepscan evaluate``: figures of the shipped weights on labelled files."""
+"""``deepscan evaluate``: figures of a weights folder on labelled files."""
 
 from __future__ import annotations
 
@@ -6,52 +6,151 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from deepscan.cli.train import Corpora, need_extra
+from deepscan.cli.output import opened
+from deepscan.cli.training import Corpora, Kinds, counted, need_extra
+from deepscan.errors import UsageError
+
+if TYPE_CHECKING:
+    from deepscan.training.figures import Evaluation
+    from deepscan.training.score import ScoredFile
+
+SIDES = ("auto", "all", "train", "val", "test")
 
 
 def evaluate(
     corpora: Corpora,
     out: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures as JSON.")] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Draw ROC, reliability and score histograms as PNG into this folder."
+        ),
+    ] = None,
     weights: Annotated[Path | None, typer.Option("--weights", metavar="DIR", help="Weights folder.")] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep every file's scores here as they come; goes on from them."),
+    ] = None,
+    shuffle_frames: Annotated[
+        bool,
+        typer.Option("--shuffle-frames", help="Score clips in random order too: does a detector use time?"),
+    ] = False,
+    side: Annotated[
+        str,
+        typer.Option(help=f"Official side: {', '.join(SIDES)}; auto is test where there is one, else all."),
+    ] = "auto",
+    kind: Kinds = None,
 ) -> None:
     """Scan labelled files and measure each detector and the ensemble against the labels.
 
-    AUC with its 95 % interval over identities, per detector and per kind of forgery, and how many files
-    fall on which side of the thresholds.
+    CORPUS is a CSV (file,label,identity,source,kind), a folder with real/ and fake/, or the folder of
+    FaceForensics++ (with FaceShifter and DFD), Celeb-DF v2, DFDC or DeeperForensics.
+
+    Per detector and for the ensemble: AUC, accuracy, equal error rate, forged files found at 1 % false
+    alarms, calibration error; by file and by frame, by source and by forger, with 95 % intervals over
+    identities. Where the corpus is one that a detector's paper reports on, the paper's figure stands beside.
     """
-    need_extra()
+    need_extra("matplotlib")
+    if side not in SIDES:
+        raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
     from deepscan.config import ScanConfig
     from deepscan.scan import Scanner
-    from deepscan.training.figures import evaluation
-    from deepscan.training.prepare import read_corpus
-    from deepscan.training.score import score_files
+    from deepscan.training.corpora import choose_side, need_classes, read_corpora
+    from deepscan.training.figures import by_detector, evaluation
+    from deepscan.training.plots import write_plots
+    from deepscan.training.score import ShufflingScanner, resume_scores, score_files
 
-    scanner = Scanner(ScanConfig(weights=weights))
-    files = []
-    for file in score_files((row for corpus in corpora for row in read_corpus(corpus)), scanner):
-        files.append(file)
-        said = "no score" if file.probability is None else f"{file.probability:.3f}"
-        typer.echo(f"{'fake' if file.label else 'real'}  {said:>8}  {file.status:<10} {file.file}", err=True)
-    result = evaluation(files, scanner.thresholds)
+    rows = choose_side(read_corpora(corpora, kind or ()), side)
+    need_classes(rows, ("real", "fake"), "evaluation")
+    make = ShufflingScanner if shuffle_frames else Scanner
+    scanner = make(ScanConfig(weights=weights))
+    files: list[ScoredFile] = []
+    with counted("scoring", len(rows)) as progress:
+        if scores is None:
+            for file in score_files(rows, scanner):
+                progress.said(_line(file))
+                files.append(file)
+        else:
+            files = resume_scores(
+                scores,
+                rows,
+                lambda: scanner,
+                scanner.weights.manifest,
+                lambda file: progress.said(_line(file)),
+            )
+    result = evaluation(files, scanner.calibration, scanner.thresholds)
+    print_evaluation(result)
+    if plots is not None:
+        for path in write_plots(plots, by_detector(files, scanner.calibration), scanner.thresholds):
+            typer.echo(f"drawn: {path}", err=True)
+    if out is not None:
+        with opened(out) as stream:
+            write_evaluation(result, stream)
+
+
+def _line(file: ScoredFile) -> str:
+    said = "no score" if file.probability is None else f"{file.probability:.3f}"
+    return f"{'fake' if file.label else 'real'}  {said:>8}  {file.status:<10} {file.file}"
+
+
+def write_evaluation(result: Evaluation, stream: TextIO) -> None:
+    """All figures as JSON; null for those that could not be measured."""
+    json.dump(_without_nan(asdict(result)), stream, indent=1)
+    stream.write("\n")
+
+
+def print_evaluation(result: Evaluation) -> None:
+    """All figures on stdout."""
+    typer.echo("by file, [95 % interval over identities]")
     for name, figures in result.groups.items():
         typer.echo(_row(name, figures))
+    typer.echo("by frame or clip")
+    for name, figures in result.frames.items():
+        typer.echo(_row(name, figures))
+    for heading, groups in (("source", result.sources), ("forger, against all real files", result.forgers)):
+        typer.echo(f"AUC by {heading}")
+        for group, by_detector in groups.items():
+            values = "  ".join(f"{name} {figures['auc']:.3f}" for name, figures in by_detector.items())
+            typer.echo(f"  {group or '(not stated)'}: {values}")
+    if result.shuffled:
+        typer.echo("AUC with frames in order, in random order; a detector that uses time loses by it")
+    for name, figures in result.shuffled.items():
+        interval = f"[{figures['difference_low']:+.3f}, {figures['difference_high']:+.3f}]"
+        typer.echo(
+            f"  {name:<16} {figures['auc']:.3f}  {figures['auc_shuffled']:.3f}  "
+            f"difference {figures['difference']:+.3f} {interval}  "
+            f"a score moves by {figures['score_change']:.3f}"
+        )
+    if result.published:
+        typer.echo("beside the papers (published, measured, difference)")
+    for one in result.published:
+        paper = one.published
+        typer.echo(
+            f"  {paper.detector:<16} {paper.corpus} {paper.forgeries}, {paper.metric} by {paper.level}: "
+            f"{paper.value:.3f}  {one.measured:.3f}  {one.difference:+.3f}  "
+            f"(paper: {paper.place}, trained on {paper.trained_on})"
+        )
     for name, count in result.verdicts.items():
         typer.echo(f"{name:<34} {count}")
-    if out is not None:
-        out.write_text(json.dumps(_without_nan(asdict(result)), indent=1) + "\n", encoding="utf-8")
 
 
 def _without_nan(value: Any) -> Any:
     """The same tree with null for figures that could not be measured: JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _row(name: str, figures: dict[str, float]) -> str:
     interval = f"[{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
-    return f"{name:<34} AUC {figures['auc']:.3f} {interval}  real {figures['real']}  fake {figures['fake']}"
+    return (
+        f"  {name:<16} AUC {figures['auc']:.3f} {interval}  accuracy {figures['accuracy']:.3f}  "
+        f"EER {figures['eer']:.3f}  TPR@1%FPR {figures['tpr_at_1_fpr']:.3f}  ECE {figures['ece']:.3f}  "
+        f"real {figures['real']}  fake {figures['fake']}"
+    )

@@ -1,7 +1,8 @@
 """What the exit code says, so that a pipeline can act on it.
 
-0: everything was scanned and nothing is flagged. 1: at least one file is flagged. 2: usage or internal error.
-3: nothing is flagged, but something could not be fully scanned. Flagged wins over not scanned.
+0: everything was scanned and nothing is flagged. 1: at least one file is flagged. 2: usage or internal error,
+or the run was interrupted. 3: nothing is flagged, but something could not be fully scanned. Flagged wins over
+not scanned. Files that were accepted before (``--baseline``) have no say.
 
 A file in which no face was found counts as not scanned: nothing in it was judged, and it is not called clean.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from deepscan.report.outcome import outcome
+
 if TYPE_CHECKING:
     from deepscan.config import FailOn
-    from deepscan.scan import FileReport
+    from deepscan.results import FileReport
 
 CLEAN = 0
 FLAGGED = 1
@@ -23,11 +26,7 @@ NOT_SCANNED = 3
 
 def exit_code(files: Iterable[FileReport], fail_on: FailOn) -> int:
     """The exit code of a finished run."""
-    flagged = {"fake"} if fail_on == "fake" else {"fake", "uncertain"}
-    code = CLEAN
-    for file in files:
-        if file.verdict in flagged:
-            return FLAGGED
-        if file.status != "scanned" or file.verdict is None:
-            code = NOT_SCANNED
-    return code
+    outcomes = {outcome(file, fail_on) for file in files}
+    if "flagged" in outcomes:
+        return FLAGGED
+    return NOT_SCANNED if "not_scanned" in outcomes else CLEAN

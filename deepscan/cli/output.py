@@ -13,6 +13,12 @@ from typing import TextIO
 from deepscan.errors import UsageError
 
 
+def check_writable(path: Path) -> None:
+    """Whether ``opened`` will do, before hours are spent on what shall be written. Raises UsageError."""
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise UsageError(f"{path}: this file cannot be written; choose another folder or name")
+
+
 @contextmanager
 def opened(path: Path | None) -> Iterator[TextIO]:
     """A stream for the results.

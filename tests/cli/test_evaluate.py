@@ -39,31 +39,95 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_detectors_and_kinds_are_measured(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def measure(folder: Path, *more: str) -> int:
+    return run(["evaluate", str(folder / "all.csv"), "--weights", str(folder / "weights"), *more])
+
+
+def test_detectors_forgers_and_frames_are_measured(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "figures.json"
-    args = ["evaluate", str(folder / "all.csv"), "--weights", str(folder / "weights"), "-o", str(out)]
-    assert run(args) == 0
+    assert measure(folder, "-o", str(out)) == 0
     said, progress = capsys.readouterr()
-    names = [line.partition(" AUC")[0].strip() for line in said.splitlines() if " AUC " in line]
-    assert names == ["local_features", "sola", "ensemble", "ensemble, lips", "ensemble, swap"]
-    assert "AUC 1.000" in said.splitlines()[0]
+    lines = said.splitlines()
+    assert [line.split()[0] for line in lines if " AUC " in line] == [
+        "local_features", "sola", "ensemble", "local_features", "sola", "ensemble"
+    ]  # fmt: skip
+    assert any(line.startswith("  swap: local_features 1.000  sola 1.000  ensemble 1.000") for line in lines)
     assert any(line.split() == ["fake", "files", "without", "a", "score", "(unreadable)", "1"]
-               for line in said.splitlines())  # fmt: skip
+               for line in lines)  # fmt: skip
     assert len(progress.splitlines()) == 5
     written = json.loads(out.read_text(encoding="utf-8"), parse_constant=refuse)
-    assert set(written) == {"groups", "verdicts"}
-    assert written["groups"]["ensemble"]["auc"] == 1
+    assert written["groups"]["ensemble"]["auc"] == written["groups"]["ensemble"]["accuracy"] == 1
+    assert written["frames"]["sola"]["real"] == 2
+    assert set(written["forgers"]) == {"swap", "lips"}
     assert sum(written["verdicts"].values()) == 5
+    assert written["published"] == [] and written["shuffled"] == {}
 
 
 def test_figures_that_cannot_be_measured_are_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = folder / "reals.json"
-    args = ["evaluate", str(folder / "reals.csv"), "--weights", str(folder / "weights"), "-o", str(out)]
+    """The one forgery of this kind cannot be read: there is no AUC."""
+    out = folder / "gone.json"
+    (folder / "gone.csv").write_text(
+        "file,label,identity\ndark1.png,real,ann\ngone.png,fake,cid\n", encoding="utf-8"
+    )
+    args = ["evaluate", str(folder / "gone.csv"), "--weights", str(folder / "weights"), "-o", str(out)]
     assert run(args) == 0
     assert "AUC nan" in capsys.readouterr().out
     written = json.loads(out.read_text(encoding="utf-8"), parse_constant=refuse)
     assert written["groups"]["ensemble"]["auc"] is None
-    assert written["groups"]["ensemble"]["real"] == 2
+    assert written["groups"]["ensemble"]["real"] == 1
+
+
+def test_a_class_that_is_empty_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(folder / "reals.csv"), "--weights", str(folder / "weights")]) == 2
+    assert "the class 'fake' is empty" in capsys.readouterr().err
+
+
+def test_pictures_are_drawn(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert measure(folder, "--plots", str(tmp_path / "plots")) == 0
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "reliability.png", "roc.png", "scores.png"
+    ]  # fmt: skip
+    assert "roc.png" in capsys.readouterr().err
+
+
+def test_kept_scores_are_gone_on_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "scores.jsonl"
+    assert measure(folder, "--scores", str(kept)) == 0
+    first = capsys.readouterr()
+    lines = kept.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept.write_text("".join(lines[:3]) + lines[3][:40], encoding="utf-8")  # killed in the middle of a line
+    assert measure(folder, "--scores", str(kept)) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert second.err.splitlines() == first.err.splitlines()[3:], "two files were left"
+    assert kept.read_text(encoding="utf-8").splitlines(keepends=True) == lines
+
+
+def test_a_folder_of_both_classes_is_a_corpus(folder: Path, tmp_path: Path) -> None:
+    for label, name in (("real", "dark1.png"), ("fake", "bright1.png")):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / name).symlink_to(folder / name)
+    out = tmp_path / "figures.json"
+    args = ["evaluate", str(tmp_path), "--weights", str(folder / "weights"), "-o", str(out)]
+    assert run(args) == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["groups"]["ensemble"]["auc"] == 1
+
+
+def test_frames_in_random_order_are_scored_for_temporal_detectors(
+    folder: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clips.csv").write_text(
+        f"file,label\n{clip},real\n{folder}/bright1.png,fake\n", encoding="utf-8"
+    )
+    out = tmp_path / "figures.json"
+    args = ["evaluate", str(tmp_path / "clips.csv"), "--weights", str(folder / "weights"), "-o", str(out)]
+    assert run([*args, "--shuffle-frames"]) == 0
+    assert "AUC with frames in order, in random order" in capsys.readouterr().out
+    shuffled = json.loads(out.read_text(encoding="utf-8"))["shuffled"]
+    assert set(shuffled) == {"gml", "global_local", "resnet3d"}
+    assert all(one["score_change"] == 0 for one in shuffled.values()), "brightness has no order"
 
 
 @pytest.mark.parametrize(

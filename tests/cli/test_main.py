@@ -37,7 +37,7 @@ def deepscan(*args: str | bytes, **environment: str) -> subprocess.CompletedProc
         (["docter"], "docter: no such file; did you mean `doctor`?"),
         (["--jsn", "."], "No such option: --jsn"),
         (["scan", "--jsn", "."], "No such option: --jsn"),
-        (["scan"], "Missing argument 'PATH'"),
+        (["scan"], "nothing to scan: name files or directories"),
         (["--json", "--jsonl", "."], "--json and --jsonl are two formats; choose one"),
         (["--device", "gpu", "."], "device must be one of auto, cpu, cuda, not 'gpu'"),
         (["--detectors", "gmll", "."], "detectors must be among"),
@@ -75,7 +75,7 @@ def test_an_internal_error_exits_2_with_a_traceback_only_on_request(
 ) -> None:
     from deepscan import batch
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(batch, "survey", broken)
@@ -97,7 +97,9 @@ def test_version_and_help() -> None:
     options = CliRunner().invoke(app, ["scan", "--help"], env={"COLUMNS": "120"}).output
     for option in ("--json", "--jsonl", "--output", "--detectors", "--device", "--threshold", "--max-faces",
                    "--min-face", "--face-model", "--jobs", "--thorough", "--fail-on", "--weights", "--quiet",
-                   "--verbose", "--no-progress"):  # fmt: skip
+                   "--verbose", "--no-progress", "--file-list", "--exclude", "--timeout", "--max-memory",
+                   "--max-size", "--pixel-budget", "--resume", "--cache", "--baseline",
+                   "--write-baseline"):  # fmt: skip
         assert option in options
 
 

@@ -115,7 +115,7 @@ def test_a_report_file_appears_whole_or_not_at_all(
 
     from deepscan import batch
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(batch, "scan_files", broken)
@@ -178,3 +178,93 @@ def test_quiet_says_nothing_about_a_real_file(
     weights = write_weights(Path("dim"), middle=2.0)
     assert run([str(portrait_photo), "-q", "--weights", str(weights)]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_reports_beside_the_main_one(
+    portrait_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.mp4").touch()
+    paths = [str(portrait_photo), str(tmp_path / "empty.mp4")]
+    beside = ["--sarif", "r.sarif", "--junit", "r.xml", "--markdown", "r.md"]
+    assert run([*paths, "--json", *beside, *FAKE]) == 1
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 2
+    assert json.loads(Path("r.sarif").read_text())["runs"][0]["results"][0]["level"] == "error"
+    assert '<testsuite name="deepscan" tests="2" failures="1" errors="1"' in Path("r.xml").read_text()
+    assert "1 fake, 1 without a verdict" in Path("r.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mp4", "r.md", "r.sarif", "r.xml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("r.sarif", '{\n  "$schema": "https://json.schemastore.org/sarif'),
+        ("r.SARIF.json", '{\n  "$schema": "https://json.schemastore.org/sarif'),
+        ("r.xml", "<?xml"),
+        ("r.md", "### deepscan"),
+        ("r.json", '{\n  "schema_version"'),
+        ("r.jsonl", '{"schema_version"'),
+        ("r.txt", " FAKE "),
+    ],
+)
+def test_the_ending_of_the_name_chooses_the_format(
+    name: str, start: str, portrait_photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([str(portrait_photo), "-o", name, *FAKE]) == 1
+    assert capsys.readouterr().out == ""
+    assert Path(name).read_text().startswith(start)
+
+
+def test_a_report_never_overwrites_media_or_another_report(
+    portrait_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "clip.jpg"
+    clip.write_bytes(portrait_photo.read_bytes())
+    assert run(["--sarif", str(clip), str(portrait_photo)]) == 2
+    assert "is a video or photo, and a report would overwrite it" in capsys.readouterr().err
+    assert clip.read_bytes() == portrait_photo.read_bytes()
+    assert run(["--sarif", "r.out", "-o", "r.out", str(portrait_photo)]) == 2
+    assert "two reports would be written to this file" in capsys.readouterr().err
+
+
+def test_no_report_is_left_behind_by_a_run_that_fails(portrait_photo: Path, tmp_path: Path) -> None:
+    Path("r.md").write_text("before")
+    assert run([str(portrait_photo), "--markdown", "r.md", "--sarif", "no/such/r.sarif"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["r.md"]
+    assert Path("r.md").read_text() == "before"
+
+
+def test_an_html_report_by_its_ending_or_beside(
+    portrait_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([str(portrait_photo), "--html", "beside.html", *FAKE]) == 1
+    assert "FAKE" in capsys.readouterr().out
+    assert run([str(portrait_photo), "-o", "main.html", *FAKE]) == 1
+    assert capsys.readouterr().out == ""
+    for name in ("beside.html", "main.html"):
+        text = Path(name).read_text(encoding="utf-8")
+        assert text.startswith("<!doctype html>")
+        assert text.endswith("</html>\n")
+        assert "As the detector saw it." in text
+
+
+def test_saved_evidence_is_png_named_by_file_face_and_detector(portrait_photo: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    odd = tmp_path / "a b\n<c>.jpg"
+    odd.write_bytes(portrait_photo.read_bytes())
+    assert run([str(odd), "--save-evidence", "evidence/of/run", "-q", *FAKE]) == 1
+    folder = tmp_path / "evidence" / "of" / "run" / "0001-a_b__c_.jpg"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "face1-local_features-0.00s.png",
+        "face1-sola-0.00s.png",
+    ]
+    with Image.open(folder / "face1-sola-0.00s.png") as picture:
+        assert picture.size == (256, 256)
+
+
+def test_an_evidence_folder_that_cannot_be_made(
+    portrait_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    assert run([str(portrait_photo), "--save-evidence", "taken", *FAKE]) == 2
+    assert "the evidence cannot be written here" in capsys.readouterr().err

@@ -48,7 +48,10 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "c holds no prepared faces; run the preparation first",
         ),
         (["fit", "gml", "--run", "r"], "Missing option '--cache'"),
-        (["fit", "gml", "--cache", "c", "--run", "r", "--init", "gone.pt"], "'gone.pt' does not exist"),
+        (
+            ["fit", "gml", "--cache", "c", "--run", "r", "--init", "gone.pt"],
+            "gone.pt: there is no such file",
+        ),
         (["prepare", "gone.csv", "--cache", "c"], "'gone.csv' does not exist"),
         (["prepare", "bad.csv", "--cache", "c"], "label 'maybe' is neither 'real' nor 'fake'"),
         (
@@ -86,6 +89,7 @@ def test_without_the_extra_every_command_says_what_to_install(
         return None if name in ("torch", "tomli_w") else find_spec(name, *args)
 
     monkeypatch.setattr(importlib.util, "find_spec", without_torch)
+    monkeypatch.chdir(tmp_path)
     csv = str(corpus(tmp_path, [("a.mp4", "real", "ann")]))
     args = {
         "prepare": ["train", "prepare", csv, "--cache", "c"],
@@ -164,8 +168,7 @@ def test_calibration_reads_kept_scores_and_enters_what_it_fits(
     ]
     scores = tmp_path / "scores.jsonl"
     save_scores(scores, files)
-    csv = str(corpus(tmp_path, [("never-read.mp4", "real", "ann")]))
-    assert run(["train", "calibrate", csv, "--weights", str(face_weights), "--scores", str(scores)]) == 0
+    assert run(["train", "calibrate", "--weights", str(face_weights), "--scores", str(scores)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in said] == ["gml", "sola", "fusion"]
     manifest = read_manifest(face_weights)
