@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: dev lint test bench
+.PHONY: dev lint test bench battery fuzz
 
 dev:
 	$(PYTHON) -m pip install -e '.[train,dev]'
@@ -12,5 +12,18 @@ lint:
 test:
 	$(PYTHON) -m pytest
 
+# What broken and odd files give, as the table in the README.
+battery:
+	$(PYTHON) -m tests.battery
+
+# Thousands of damaged files; goes on where it was stopped (fuzz/README.md).
+fuzz:
+	$(PYTHON) -m fuzz
+
+# BENCH=--quick shows in a few minutes whether they run.
 bench:
-	$(PYTHON) benchmarks/scan.py
+	$(PYTHON) benchmarks/startup.py $(BENCH)
+	$(PYTHON) benchmarks/nets.py $(BENCH)
+	$(PYTHON) benchmarks/scan.py $(BENCH)
+	$(PYTHON) benchmarks/peers.py $(BENCH)
+	$(PYTHON) benchmarks/growth.py $(BENCH)

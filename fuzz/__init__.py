@@ -1,0 +1,1 @@
+"""Mutants of small files through the real pipeline: see README.md."""
