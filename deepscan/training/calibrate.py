@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from deepscan.ensemble import Calibration, DetectorCalibration, fuse_logits, sigmoid
+from deepscan.ensemble import (
+    Calibration,
+    DetectorCalibration,
+    TrackVerdict,
+    fuse_logits,
+    sigmoid,
+    weigh_tracks,
+)
 from deepscan.errors import UsageError
 from deepscan.training.evaluate import auc, bootstrap_interval
 from deepscan.training.score import ScoredFile
@@ -26,6 +33,9 @@ RIDGE = 0.02
 """Weight of the squared fusion weights in the logistic loss: the detectors agree, few identities."""
 MAX_CALIBRATED_LOGIT = 4.0
 """Calibration never claims more than .98 for one detector: there are too few identities to show it."""
+
+LOWEST_FAKE = 0.51
+"""Above what ``ensemble.weigh_tracks`` calls undecided."""
 
 Vector = NDArray[np.float64]
 
@@ -40,8 +50,12 @@ class Fit:
     """Fused, of every file, by constants fitted without its identity."""
 
 
-def fit(files: Sequence[ScoredFile]) -> Fit:
+def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RATE) -> Fit:
     """Fit the ensemble on validation files.
+
+    Args:
+        files: scored; the largest face of each is what its label is about, the others are bystanders.
+        false_positives: share of real files that may be flagged, in [0, 1).
 
     Raises:
         UsageError: one of the two classes is missing, also where one fold of identities is left out.
@@ -59,11 +73,9 @@ def fit(files: Sequence[ScoredFile]) -> Fit:
             continue
         constants = constants_of([file for file, hidden in zip(usable, inside, strict=True) if not hidden])
         probabilities[inside] = [
-            fused_probability(file.logits, constants)
-            for file, hidden in zip(usable, inside, strict=True)
-            if hidden
+            file_probability(file, constants) for file, hidden in zip(usable, inside, strict=True) if hidden
         ]
-    fake, real = thresholds(labels, probabilities)
+    fake, real = thresholds(labels, probabilities, false_positives)
     final = constants_of(usable)
     calibration = Calibration(final.detectors, final.bias, threshold_fake=fake, threshold_real=real)
     return Fit(calibration, tuple(usable), probabilities)
@@ -83,10 +95,10 @@ def constants_of(files: Sequence[ScoredFile]) -> Calibration:
     single = {name: _calibrate(name, files) for name in names}
     columns = np.array(
         [
-            [single[name](file.logits[name]) if name in file.logits else 0.0 for name in names]
+            [single[name](file.logits[name]) if name in file.logits else np.nan for name in names]
             for file in files
         ]
-    )
+    ).reshape(len(files), len(names))
     counted = np.array([better_than_chance(name, files) for name in names], float)
     weights, bias = _fuse(columns, labels, counted)
     detectors = {
@@ -106,23 +118,39 @@ def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
     return low > 0.5
 
 
+def file_probability(file: ScoredFile, calibration: Calibration) -> float:
+    """What a scan with this calibration says of a file: of its most suspicious track among the others."""
+    fused = [fused_or_none(logits, calibration) for logits in (file.logits, *file.others)]
+    tracks = [TrackVerdict(number, probability, ()) for number, probability in enumerate(fused)]
+    known = [one.probability for one in weigh_tracks(tracks) if one.probability is not None]
+    return max(known, default=0.5)
+
+
+def fused_or_none(logits: Mapping[str, float], calibration: Calibration) -> float | None:
+    """The ensemble's probability of one track; None where no detector that counts has a logit."""
+    fused = fuse_logits({n: v for n, v in logits.items() if n in calibration.detectors}, calibration)
+    return None if fused is None else sigmoid(fused)
+
+
 def fused_probability(logits: Mapping[str, float], calibration: Calibration) -> float:
     """The ensemble's probability; 0.5 where no detector that counts has a logit."""
-    fused = fuse_logits({n: v for n, v in logits.items() if n in calibration.detectors}, calibration)
-    return 0.5 if fused is None else sigmoid(fused)
+    probability = fused_or_none(logits, calibration)
+    return 0.5 if probability is None else probability
 
 
-def thresholds(labels: NDArray[np.int64], probabilities: Vector) -> tuple[float, float]:
+def thresholds(
+    labels: NDArray[np.int64], probabilities: Vector, false_positives: float = FALSE_POSITIVE_RATE
+) -> tuple[float, float]:
     """``(threshold_fake, threshold_real)``.
 
-    ``fake``: the lowest threshold of at least 0.5 that at most ``FALSE_POSITIVE_RATE`` of real files reach.
+    ``fake``: the lowest threshold from ``LOWEST_FAKE`` up that at most this share of real files reach.
     ``real``: the highest threshold of at most 0.5 that at most ``MISSED_RATE`` of forged files stay below.
     """
     real, forged = np.sort(probabilities[labels == 0]), np.sort(probabilities[labels == 1])
-    allowed = int(FALSE_POSITIVE_RATE * len(real))
+    allowed = int(false_positives * len(real))
     highest_silent = real[len(real) - 1 - allowed]
     missed = int(MISSED_RATE * len(forged))
-    fake = max(0.5, float(np.nextafter(highest_silent, 1)) + 0.01)
+    fake = max(LOWEST_FAKE, float(np.nextafter(highest_silent, 1)) + 0.01)
     clean = min(0.5, float(forged[missed]))
     fake = min(0.99, round(fake, 4))
     return fake, min(fake, math.floor(clean * 1e4) / 1e4)  # rounded up it would miss one file more
@@ -146,16 +174,57 @@ def _calibrate(name: str, files: Sequence[ScoredFile]) -> DetectorCalibration:
 
 
 def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[Vector, float]:
-    balance = _balance(labels)
+    """Weights and bias of the regularised logistic; NaN in ``columns`` is a detector without a score.
+
+    Every file counts as it is and once more with each of its detectors missing, by the rule that a scan
+    follows then (``ensemble.fuse_logits``): a photo, or a face seen too briefly, has half of them.
+    """
+    copies, copied = _with_each_missing(columns, labels, counted)
+    balance = _balance(copied)
 
     def loss(x: Vector) -> float:
-        z = columns @ (x[:-1] * counted) + x[-1]
-        return _logistic_loss(z, labels, balance) + RIDGE * float((x[:-1] ** 2).sum())
+        z = _fused(copies, x[:-1] * counted) + x[-1]
+        return _logistic_loss(z, copied, balance) + RIDGE * float((x[:-1] ** 2).sum())
 
     start = np.append(counted / max(1.0, float(counted.sum())), 0.0)
     bounds = [(0.0, None)] * columns.shape[1] + [(None, None)]
     x = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
-    return x[:-1] * counted, float(x[-1])
+    stretch, bias = _stretch(_fused(columns, x[:-1] * counted) + x[-1], labels)
+    return x[:-1] * counted * stretch, float(x[-1] * stretch + bias)
+
+
+def _fused(columns: Vector, weights: Vector) -> Vector:
+    """Weighted sums, without bias, by the rule of ``ensemble.fuse_logits``."""
+    there = ~np.isnan(columns)
+    own = there * weights
+    present, largest = own.sum(1), own.max(1, initial=1e-9)
+    scale = np.minimum(weights.sum() / np.maximum(present, 1e-9), 1 / largest)
+    return np.asarray((np.where(there, columns, 0.0) @ weights) * np.maximum(scale, 1.0), np.float64)
+
+
+def _stretch(z: Vector, labels: NDArray[np.int64]) -> tuple[float, float]:
+    """The factor and the bias that make fused logits honest again: the ridge and the copies flatten them."""
+    balance = _balance(labels)
+
+    def loss(x: Vector) -> float:
+        return _logistic_loss(np.exp(x[0]) * z + x[1], labels, balance) + 0.001 * float((x**2).sum())
+
+    x = minimize(loss, np.zeros(2), method="L-BFGS-B").x
+    return float(np.exp(x[0])), float(x[1])
+
+
+def _with_each_missing(
+    columns: Vector, labels: NDArray[np.int64], counted: Vector
+) -> tuple[Vector, NDArray[np.int64]]:
+    copies, copied = [columns], [labels]
+    for number in np.flatnonzero(counted):
+        others = counted.astype(bool) & (np.arange(len(counted)) != number)
+        chosen = ~np.isnan(columns[:, number]) & (~np.isnan(columns[:, others])).any(1)
+        copy = columns[chosen].copy()
+        copy[:, number] = np.nan
+        copies.append(copy)
+        copied.append(labels[chosen])
+    return np.concatenate(copies), np.concatenate(copied)
 
 
 def _balance(labels: NDArray[np.int64]) -> Vector:

@@ -44,15 +44,16 @@ CARD = """# {title}
 Data: {data}
 Licences and credits: {credits}
 
-Every forgery seen in training is a self-blend of a real face, made on the fly. No forgery of another tool
-was seen.
+Every forgery seen in training was made on the fly from real faces, by the families that the recipe names
+(`deepscan/training/forge/`). No forgery of another tool was seen.
 
 ## What was measured
 
-On whole videos of identities that training never saw, each as it came, as a pair of original and self-blend
-at crf 23, and as another at crf 40, H.264 (`deepscan train rehearse`, then `deepscan train calibrate`):
+On whole videos of identities that training never saw: as they came, and as pairs of an original and a
+forgery of ours at crf 23, at crf 40 and at half the size (`deepscan train rehearse`, then
+`deepscan train calibrate`):
 {validation}
-
+{tables}
 On genuine forgeries of other tools (`deepscan evaluate validation.csv -o weights/evaluation.json`):
 {genuine}
 
@@ -64,30 +65,75 @@ validation clips.
 {standing}
 
 Intended use: one of five voices in deepscan's verdict. A score is no proof: it says that a face carries
-traces like those of the forgeries above. Known limits: few identities stand behind the figures; faces under
-48 px, strong compression and whole-portrait animation, which has no seam, are judged poorly; a make-up
-filter or a beauty mode may look like a forgery.
+traces like those of the forgeries above; it does not say who made it, nor why. Known limits: few identities
+stand behind the figures; faces under 48 px, strong compression and forgeries of tools unlike those above are
+judged poorly; a make-up filter or a beauty mode may look like a forgery.
 """
 
 
-def write_cards(weights: Path, evaluation: Path) -> list[Path]:
+def write_cards(weights: Path, evaluation: Path, rehearsal: Path | None = None) -> list[Path]:
     """Write ``weights/<detector>.md`` for every detector of the manifest; returns the files.
 
+    Args:
+        weights: the folder.
+        evaluation: JSON of ``deepscan evaluate`` on genuine forgeries.
+        rehearsal: the same on rehearsed files, for tables by forger and by source.
+
     Raises:
-        UsageError: a detector has no figures yet.
+        UsageError: a detector has no figures yet, or a JSON holds none.
     """
     manifest = read_manifest(weights)
-    groups = json.loads(evaluation.read_text(encoding="utf-8"))["groups"]
-    genuine = {name: figures for name, figures in groups.items() if figures["auc"] is not None}
+    genuine = evaluated(evaluation)
     written = []
     for name, entry in manifest.detectors.items():
         path = weights / f"{name}.md"
-        path.write_text(card(SPECS[name], entry, genuine.get(name)), encoding="utf-8")
+        text = card(SPECS[name], entry, genuine.get(name), tables_of(rehearsal, name))
+        path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
 
 
-def card(spec: DetectorSpec, entry: DetectorEntry, genuine: Mapping[str, float] | None) -> str:
+def evaluated(path: Path) -> dict[str, dict[str, float]]:
+    """Figures per detector that ``deepscan evaluate`` could measure. Raises UsageError for any other file."""
+    try:
+        groups = json.loads(path.read_text(encoding="utf-8"))["groups"]
+        return {name: figures for name, figures in groups.items() if figures["auc"] is not None}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path} is not what `deepscan evaluate -o` writes; make it again.") from None
+
+
+def tables_of(rehearsal: Path | None, name: str) -> str:
+    """AUC of one detector by forger and by source, as Markdown tables; empty without a JSON."""
+    if rehearsal is None:
+        return ""
+    evaluated(rehearsal)
+    found = json.loads(rehearsal.read_text(encoding="utf-8"))
+    parts = []
+    for key, title in (("forgers", "forgery"), ("sources", "source")):
+        rows = {group: figures[name] for group, figures in found[key].items() if name in figures}
+        parts += ["", f"| {title} | video AUC [95 %] | real | forged |", "| --- | --- | --- | --- |"]
+        parts += [
+            f"| {group} | {_cell(one)} | {one['real']} | {one['fake']} |" for group, one in rows.items()
+        ]
+    shuffled = found.get("shuffled", {}).get(name)
+    if shuffled:
+        parts += [
+            "",
+            f"With the frames of every clip in random order: AUC {shuffled['auc_shuffled']:.3f}, "
+            f"in order {shuffled['auc']:.3f}.",
+        ]
+    return "\n".join([*parts, ""])
+
+
+def _cell(figures: Mapping[str, Any]) -> str:
+    if figures["auc"] is None:
+        return "one class alone"
+    return f"{figures['auc']:.3f} [{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
+
+
+def card(
+    spec: DetectorSpec, entry: DetectorEntry, genuine: Mapping[str, float] | None, tables: str = ""
+) -> str:
     """One model card, Markdown. Raises UsageError where the detector has no figures yet."""
     metrics = entry.metrics
     if "auc" not in metrics:
@@ -110,6 +156,7 @@ def card(spec: DetectorSpec, entry: DetectorEntry, genuine: Mapping[str, float] 
         data=entry.training_data,
         credits=CREDITS,
         validation=interval(metrics),
+        tables=tables,
         genuine="not measured." if genuine is None else interval(genuine),
         gap_largest=metrics["float_gap_largest"],
         gap_mean=metrics["float_gap_mean"],

@@ -22,12 +22,15 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from deepscan.clips import Affine, crop_affine, cut_square
 from deepscan.detectors.base import DetectorSpec, Sampling
 from deepscan.errors import UsageError
-from deepscan.training.forge.blend import SelfBlend
 from deepscan.training.forge.degrade import Degradation
+from deepscan.training.forge.families import FAMILIES, Face, Material, draw_family, forge
+from deepscan.training.forge.generators import Generator, load_generators
 from deepscan.training.forge.masks import hull_mask
 from deepscan.training.prepare import Sample
 
 Batch = dict[str, torch.Tensor]
+CANDIDATES = 4
+"""People of whom the nearest lends a face for a swap."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,40 @@ def cut_masks(
     return np.ascontiguousarray(result[..., ::-1]) if mirror else result
 
 
+class Cast:
+    """The people of one side of the split: who lends a face or a motion, and that side's generators."""
+
+    def __init__(self, cache: Path, samples: Sequence[Sample], generators: Sequence[Generator]) -> None:
+        self._cache = cache
+        self._real = [sample for sample in samples if sample.label == "real"]
+        self._generators = list(generators)
+
+    def material(self, sample: Sample, clip: Faces, whole: Faces, rng: np.random.Generator) -> Material:
+        """What ``clip``, cut from ``whole``, a face of ``sample``, can be forged from."""
+        drawn = rng.choice(len(self._real), CANDIDATES)
+        lenders = [self._real[int(i)] for i in drawn]
+        others = [
+            self._lent(lender, len(clip.frames), rng)
+            for lender in lenders
+            if lender.identity != sample.identity
+        ]
+        moments = Face(whole.frames, whole.mesh)
+        return Material(Face(clip.frames, clip.mesh), moments, others, self._generators)
+
+    def _lent(self, sample: Sample, count: int, rng: np.random.Generator) -> Face:
+        faces = load_faces(self._cache / sample.folder)
+        start = int(rng.integers(max(1, len(faces.frames) - count + 1)))
+        length = max(count, 8)
+        return Face(faces.frames[start : start + length], faces.mesh[start : start + length])
+
+
 def forge_pair(
     faces: Faces,
+    material: Material,
     spec: DetectorSpec,
     rng: np.random.Generator,
     *,
+    family: str,
     degradation: Degradation | None = None,
     augment: bool = True,
 ) -> Batch:
@@ -137,6 +169,10 @@ def forge_pair(
 
     Args:
         faces: the frames of the clip.
+        material: the same clip, and what it can be forged from.
+        spec: how both are cut.
+        rng: of every draw.
+        family: of the forgery.
         degradation: what both go through; None draws one.
         augment: jitter the box and mirror by a coin.
 
@@ -145,7 +181,7 @@ def forge_pair(
         int64; the real clip first. Single-frame specs have no T axis.
     """
     still = len(faces.frames) == 1
-    pair = SelfBlend.draw(rng).apply(faces.frames, faces.mesh, rng)
+    pair = forge(family, material, rng)
     shared = degradation or Degradation.draw(rng, still=still)
     view = View.draw(rng) if augment else View()
     size = (faces.frames.shape[1], faces.frames.shape[2])
@@ -179,11 +215,14 @@ class ForgedPairs(IterableDataset[Batch]):
         *,
         seed: int,
         degradation: Degradation | None = None,
+        families: Sequence[str] = (),
         stills: bool = False,
         first: int = 0,
         batch: int = 1,
     ) -> None:
         self._cache, self._spec, self._seed, self._stills = cache, spec, seed, stills
+        self._families = tuple(families)
+        self._cast = Cast(cache, samples, load_generators(cache, "train"))
         self._degradation = degradation
         self._first, self._batch = first, batch
         self._samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
@@ -202,13 +241,18 @@ class ForgedPairs(IterableDataset[Batch]):
         """Pair ``number`` of the stream."""
         rng = np.random.default_rng((self._seed, number))
         sample = self._samples[int(rng.choice(len(self._samples), p=self._odds))]
-        faces = load_faces(self._cache / sample.folder)
-        chosen = choose_frames(len(faces.frames), self._spec, rng, stills=self._stills)
-        return forge_pair(faces.take(chosen), self._spec, rng, degradation=self._degradation)
+        whole = load_faces(self._cache / sample.folder)
+        clip = whole.take(choose_frames(len(whole.frames), self._spec, rng, stills=self._stills))
+        material = self._cast.material(sample, clip, whole, rng)
+        family = draw_family(material, rng, self._families)
+        return forge_pair(clip, material, self._spec, rng, family=family, degradation=self._degradation)
 
 
 class FixedPairs(Dataset[Batch]):
-    """The validation pairs: every sample once, the same forgeries and crops in every run."""
+    """The validation pairs: every sample once, the same forgeries and crops in every run.
+
+    The families take turns, so that each is measured on as many pairs as the next.
+    """
 
     def __init__(
         self,
@@ -217,10 +261,13 @@ class FixedPairs(Dataset[Batch]):
         spec: DetectorSpec,
         *,
         degradation: Degradation | None = None,
+        families: Sequence[str] = (),
         stills: bool = False,
         seed: int = 0,
     ) -> None:
         self._cache, self._spec, self._stills, self._seed = cache, spec, stills, seed
+        self._families = tuple(families)
+        self._cast = Cast(cache, samples, load_generators(cache, "val"))
         self._degradation = degradation
         self.samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
 
@@ -228,18 +275,35 @@ class FixedPairs(Dataset[Batch]):
         return len(self.samples)
 
     def __getitem__(self, number: int) -> Batch:
+        return self.named(number)[1]
+
+    def named(self, number: int) -> tuple[str, Batch]:
+        """Pair ``number`` and the family of its forgery."""
         rng = np.random.default_rng((self._seed, number))
-        faces = load_faces(self._cache / self.samples[number].folder)
-        chosen = choose_frames(len(faces.frames), self._spec, rng, stills=self._stills)
-        return forge_pair(faces.take(chosen), self._spec, rng, degradation=self._degradation, augment=False)
+        sample = self.samples[number]
+        whole = load_faces(self._cache / sample.folder)
+        clip = whole.take(choose_frames(len(whole.frames), self._spec, rng, stills=self._stills))
+        material = self._cast.material(sample, clip, whole, rng)
+        possible = [name for name in material.families() if name in (self._families or FAMILIES)]
+        family = possible[number % len(possible)]
+        pair = forge_pair(
+            clip, material, self._spec, rng, family=family, degradation=self._degradation, augment=False
+        )
+        return family, pair
 
 
 def sampling_odds(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Odds of each sample: identities count by the square root of their samples, so that nobody dominates."""
+    """Odds of each sample: half for photos and half for videos, as what is scanned is mostly video.
+
+    Identities count by the square root of their samples, so that nobody dominates.
+    """
     counts: dict[str, int] = {}
     for sample in samples:
         counts[sample.identity] = counts.get(sample.identity, 0) + 1
     odds = np.array([counts[sample.identity] ** -0.5 for sample in samples])
+    photo = np.array([sample.kind == "photo" for sample in samples], bool)
+    for kind in (photo, ~photo):
+        odds[kind] /= odds[kind].sum() or 1.0
     result: NDArray[np.float64] = odds / odds.sum()
     return result
 

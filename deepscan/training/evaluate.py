@@ -6,6 +6,7 @@ Labels are 1 for forged, 0 for real; scores are probabilities that the face is f
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ def auc(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
 
 
 def accuracy(labels: Labels, scores: Scores, threshold: float = 0.5) -> float:
-    """Share of samples on the right side of ``threshold``."""
+    """Share of samples on the right side of ``threshold``; NaN without samples."""
+    if not len(labels):
+        return float("nan")
     return float(((scores >= threshold) == labels.astype(bool)).mean())
 
 
@@ -46,13 +49,84 @@ def true_positive_rate(labels: Labels, scores: Scores, threshold: float) -> floa
 
 def expected_calibration_error(labels: Labels, scores: Scores, bins: int = 10) -> float:
     """Mean distance between probability and observed share of forged, over equal-width bins."""
+    if not len(scores):
+        return float("nan")
+    return sum(
+        one.count / len(scores) * abs(one.probability - one.forged)
+        for one in reliability(labels, scores, bins)
+    )
+
+
+def roc_curve(labels: Labels, scores: Scores) -> tuple[Scores, Scores]:
+    """``(false positive rates, true positive rates)``, ascending, from (0, 0) to (1, 1); one point per score.
+
+    NaN rates where a class is absent.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, forged = scores[order], labels[order] == 1
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1) if len(ranked) else np.array([], int)
+    with np.errstate(invalid="ignore"):
+        true = np.append(0.0, np.cumsum(forged)[last] / np.float64(forged.sum()))
+        false = np.append(0.0, np.cumsum(~forged)[last] / np.float64((~forged).sum()))
+    return false, true
+
+
+def equal_error_rate(labels: Labels, scores: Scores) -> float:
+    """Where as many real samples are flagged as forged ones are missed, between two thresholds on the line.
+
+    NaN where one class is absent.
+    """
+    if len(set(labels.tolist())) < 2:
+        return float("nan")
+    false, true = roc_curve(labels, scores)
+    gap = false - (1 - true)
+    after = int(np.argmax(gap >= 0))
+    step = gap[after] - gap[after - 1]
+    share = 0.0 if step == 0 else -gap[after - 1] / step
+    return float(false[after - 1] + share * (false[after] - false[after - 1]))
+
+
+def true_positive_rate_at(labels: Labels, scores: Scores, false_positives: float = 0.01) -> float:
+    """Largest share of forged samples found by a threshold that flags at most this share of real ones.
+
+    NaN where one class is absent.
+    """
+    if len(set(labels.tolist())) < 2:
+        return float("nan")
+    false, true = roc_curve(labels, scores)
+    return float(true[false <= false_positives].max())
+
+
+def calibration_error_at_even_odds(labels: Labels, scores: Scores, bins: int = 10) -> float:
+    """``expected_calibration_error`` as if half of the files were forged; NaN where one class is absent.
+
+    That is what calibration fits: how many of somebody's files are forged nobody knows beforehand.
+    """
+    share = float(labels.mean()) if len(labels) else 0.0
+    if not 0 < share < 1:
+        return float("nan")
+    weights = np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)) / len(labels)
     which = np.minimum((scores * bins).astype(int), bins - 1)
-    error = 0.0
-    for b in range(bins):
-        inside = which == b
-        if inside.any():
-            error += float(inside.mean()) * abs(float(scores[inside].mean()) - float(labels[inside].mean()))
-    return error
+    return sum(abs(float((weights * (scores - labels))[which == b].sum())) for b in range(bins))
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Samples of alike probability: how many, what was said on average, and what share was forged."""
+
+    count: int
+    probability: float
+    forged: float
+
+
+def reliability(labels: Labels, scores: Scores, bins: int = 10) -> list[ReliabilityBin]:
+    """Equal-width bins of probability that hold samples, in ascending order."""
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    return [
+        ReliabilityBin(int(inside.sum()), float(scores[inside].mean()), float(labels[inside].mean()))
+        for inside in (which == b for b in range(bins))
+        if inside.any()
+    ]
 
 
 def bootstrap_interval(

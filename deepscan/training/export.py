@@ -194,25 +194,24 @@ class ScoreGap:
         """Whether the quantised file may stand in for the float one."""
         return self.largest <= MAX_SCORE_GAP
 
+    @staticmethod
+    def between(one: NDArray[np.float32], other: NDArray[np.float32]) -> ScoreGap:
+        """Of two files' scores ``(N,)`` for the same clips."""
+        gaps = np.abs(one - other)
+        return ScoreGap(float(gaps.max()), float(gaps.mean()), len(gaps))
 
-def score_gap(float_path: Path, quantised_path: Path, batches: Iterable[NDArray[np.uint8]]) -> ScoreGap:
-    """Runs both files over the same batches and compares ``probability``.
+
+def scores(path: Path, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """An exported file's ``probability`` for every clip of the batches, ``(N,)``.
 
     Raises:
-        ValueError: there was nothing to compare on.
+        ValueError: there was no batch.
     """
-    pair = [
-        ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        for path in (float_path, quantised_path)
-    ]
-    gaps: list[NDArray[np.float32]] = []
-    for batch in batches:
-        one, other = (session.run([SCORE], {INPUT: batch})[0] for session in pair)
-        gaps.append(np.abs(one - other))
-    if not gaps:
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    made = [session.run([SCORE], {INPUT: batch})[0] for batch in batches]
+    if not made:
         raise ValueError("no batches to compare scores on")
-    all_gaps = np.concatenate(gaps)
-    return ScoreGap(float(all_gaps.max()), float(all_gaps.mean()), len(all_gaps))
+    return np.concatenate(made)
 
 
 def save_weights(net: Net, path: Path) -> None:

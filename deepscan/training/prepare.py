@@ -1,7 +1,6 @@
 """Labelled media -> cached face tracks with meshes, ready to be forged and cut.
 
-A corpus is a CSV with the columns ``file`` (relative to the CSV), ``label``, ``identity``, ``source`` and
-``licence``, and ``kind`` (or ``tool``), the forger or the compression; only the first two are required.
+What a corpus is, ``training.corpora`` says.
 Every photo gives one sample of one frame; every video gives windows of 16 consecutive frames and one
 sample of 12 frames spread evenly, all of its main face.
 Decoding, detection and tracking are those of a scan.
@@ -13,9 +12,9 @@ where the face moves), never enlarged, at most 448 px; ``faces.npz`` with ``boxe
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import json
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from deepscan import media
 from deepscan.clips import cut_square
 from deepscan.errors import MediaError, UsageError
 from deepscan.faces import Face, FaceEngine, FaceTracker
+from deepscan.training.corpora import SIDES, UNUSED, Source, need_classes, read_corpora
 from deepscan.training.mesh import FaceMesh
 
 CANVAS_SCALE = 2.8
@@ -36,24 +36,18 @@ CANVAS_PX = 448
 WINDOW_EVERY_S = 4.0
 MAX_WINDOWS = 5
 INDEX = "index.jsonl"
+MASKS = "masks.npy"
+FORGED_FROM = 127
+"""Brightness of a mask's pixel from which it is forged; lossy masks have grey edges."""
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".jpe", ".jfif"})
+PHOTO_BYTES = CANVAS_PX**2 * 3
+VIDEO_BYTES = PHOTO_BYTES * (MAX_WINDOWS * media.WINDOW_FRAMES + media.EVEN_FRAMES)
 SHORTEST = {"photo": 1, "window": media.WINDOW_FRAMES, "even": media.EVEN_FRAMES}
 
 
 @dataclass(frozen=True)
-class Source:
-    """One row of a corpus."""
-
-    file: Path
-    label: str
-    identity: str
-    source: str
-    licence: str
-    kind: str
-
-
-@dataclass(frozen=True)
 class Sample:
-    """One cached face; ``folder`` is relative to the cache."""
+    """One cached face; ``folder`` is relative to the cache, ``masked``: its forged pixels are known."""
 
     folder: str
     kind: str
@@ -61,86 +55,124 @@ class Sample:
     identity: str
     source: str
     split: str
+    group: str = ""
+    masked: bool = False
 
 
 @dataclass(frozen=True)
 class Split:
     """Who is validated on: identities or sources that match a pattern, never seen in training.
 
-    ``share`` of the remaining identities are drawn by a hash of their name as well.
+    ``share`` of the remaining identities are drawn by a hash of their name as well. Where a corpus has an
+    official split, it stands.
     """
 
     patterns: tuple[str, ...] = ()
     share: float = 0.0
 
     def of(self, row: Source) -> str:
-        """``"val"`` or ``"train"``; the same for every row of one identity."""
+        """``train``, ``val``, ``test`` or ``unused``; the same for everyone who must stand together.
+
+        Patterns go first, then what the corpus' own lists say, then the draw.
+        """
         names = (row.identity, row.source)
         if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.patterns):
             return "val"
-        drawn = zlib.crc32(row.identity.encode()) / 2**32
+        if row.split:
+            return row.split
+        drawn = zlib.crc32((row.group or row.identity).encode()) / 2**32
         return "val" if drawn < self.share else "train"
 
 
-def read_corpus(path: Path) -> list[Source]:
-    """Read a corpus CSV; ``UsageError`` when it lacks a column or a label is unknown."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows:
-        raise UsageError(f"{path} lists no media; it needs a header and one row per file.")
-    missing = {"file", "label"} - set(rows[0])
-    if missing:
-        raise UsageError(f"{path} has no column {', '.join(sorted(missing))}.")
-    unknown = {row["label"] for row in rows} - {"real", "fake"}
-    if unknown:
-        raise UsageError(f"{path}: label {sorted(unknown)[0]!r} is neither 'real' nor 'fake'.")
-    return [
-        Source(
-            file=path.parent / row["file"],
-            label=row["label"],
-            identity=row.get("identity") or row["file"],
-            source=row.get("source") or path.stem,
-            licence=row.get("licence") or "",
-            kind=row.get("kind") or row.get("tool") or "",
-        )
-        for row in rows
-    ]
-
-
 def prepare(
-    corpora: Iterable[Path], cache: Path, split: Split, engine: FaceEngine, mesh: FaceMesh
+    corpora: Iterable[Path],
+    cache: Path,
+    split: Split,
+    engine: FaceEngine,
+    mesh: FaceMesh,
+    *,
+    kinds: Sequence[str] = (),
 ) -> Iterator[tuple[Source, str]]:
     """Fill ``cache``, file by file; yields what came of each ("3 samples", "no face", an error).
 
     Files that the index already names are passed over, so a run that was stopped goes on.
+
+    Raises:
+        UsageError: somebody would stand on two sides, there is no real file, or the disk is too small.
     """
+    rows = read_corpora(corpora, kinds)
+    yield from fill(rows, cache, split, engine, mesh)
+
+
+def fill(
+    rows: Sequence[Source], cache: Path, split: Split, engine: FaceEngine, mesh: FaceMesh
+) -> Iterator[tuple[Source, str]]:
+    """``prepare`` for rows that were read already."""
+    need_classes(rows, ("real",), "training")
+    sides = {row.file: split.of(row) for row in rows}
+    refuse_leak((name, sides[row.file]) for row in rows for name in (row.identity, row.group) if name)
     cache.mkdir(parents=True, exist_ok=True)
     index = cache / INDEX
     done = {line["file"] for line in _lines(index)} if index.exists() else set()
-    for row in (row for corpus in corpora for row in read_corpus(corpus)):
-        if str(row.file) in done:
-            continue
-        try:
-            samples = list(_samples(row, cache, split.of(row), engine, mesh))
-            outcome = f"{len(samples)} samples" if samples else "no face"
-        except MediaError as error:
-            samples, outcome = [], str(error)
+    left = [row for row in rows if str(row.file) not in done]
+    need_space(cache, [row for row in left if sides[row.file] != UNUSED])
+    for row in left:
+        if sides[row.file] == UNUSED:
+            samples: list[Sample] = []
+            outcome = "left out: the corpus' test side shows the same clip or person"
+        else:
+            samples, outcome = _prepared(row, cache, sides[row.file], engine, mesh)
         line = {"file": str(row.file), "outcome": outcome, "samples": [asdict(s) for s in samples]}
         with index.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         yield row, outcome
 
 
+def _prepared(
+    row: Source, cache: Path, side: str, engine: FaceEngine, mesh: FaceMesh
+) -> tuple[list[Sample], str]:
+    """A file's samples, and what came of it."""
+    try:
+        samples = list(_samples(row, cache, side, engine, mesh))
+    except MediaError as error:
+        return [], str(error)
+    return samples, f"{len(samples)} samples" if samples else "no face"
+
+
+def refuse_leak(stands: Iterable[tuple[str, str]]) -> None:
+    """Raises UsageError where a name stands on two sides: ``(name, side)``."""
+    sides: dict[str, str] = {}
+    for name, side in stands:
+        if side != UNUSED and sides.setdefault(name, side) != side:
+            one, other = sorted((side, sides[name]), key=SIDES.index)
+            raise UsageError(
+                f"{name!r} stands in both {one} and {other}; keep everything of a person on one side."
+            )
+
+
+def need_space(cache: Path, rows: Sequence[Source]) -> None:
+    """Raises UsageError where the disk could not hold the faces of all rows.
+
+    Reckoned for faces that fill the largest square; most take less.
+    """
+    needed = sum(PHOTO_BYTES if row.file.suffix.lower() in PHOTO_SUFFIXES else VIDEO_BYTES for row in rows)
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise UsageError(
+            f"{cache}: the faces of {len(rows)} files may need {needed / 1e9:.1f} GB, and only "
+            f"{free / 1e9:.1f} GB are free; choose another --cache, or fewer files with --kind."
+        )
+
+
 def load_index(cache: Path) -> list[Sample]:
-    """All samples of a cache; ``UsageError`` where an identity stands on both sides of the split."""
+    """All samples of a cache; ``UsageError`` where somebody stands on both sides of the split."""
     index = cache / INDEX
     if not index.exists():
         raise UsageError(f"{cache} holds no prepared faces; run the preparation first.")
     samples = [Sample(**sample) for line in _lines(index) for sample in line["samples"]]
-    sides: dict[str, str] = {}
-    for sample in samples:
-        if sides.setdefault(sample.identity, sample.split) != sample.split:
-            raise UsageError(f"identity {sample.identity!r} stands in both train and val; prepare again.")
+    refuse_leak(
+        (name, sample.split) for sample in samples for name in (sample.identity, sample.group) if name
+    )
     return samples
 
 
@@ -159,22 +191,24 @@ def _samples(row: Source, cache: Path, side: str, engine: FaceEngine, mesh: Face
     plan = media.plan(info) if info.kind == "image" else training_plan(info)
     coverage = media.Coverage()
     seen = _main_face(media.frames(row.file, info, plan, coverage), engine)
-    groups: dict[str, list[tuple[NDArray[np.uint8], Face]]] = {}
+    masks = _mask_frames(row, plan)
+    groups: dict[str, list[tuple[media.Frame, Face]]] = {}
     for frame, face in seen:
         if info.kind == "image":
-            groups["photo"] = [(frame.rgb, face)]
+            groups["photo"] = [(frame, face)]
             continue
         if frame.window is not None:
-            groups.setdefault(f"window{frame.window}", []).append((frame.rgb, face))
+            groups.setdefault(f"window{frame.window}", []).append((frame, face))
         if frame.even:
-            groups.setdefault("even", []).append((frame.rgb, face))
+            groups.setdefault("even", []).append((frame, face))
     for name, group in groups.items():
         kind = name.rstrip("0123456789")
         if len(group) < SHORTEST[kind]:
             continue
         folder = f"{_place(row.file)}/{name}"
-        if _store(cache / folder, group, mesh):
-            yield Sample(folder, kind, row.label, row.identity, row.source, side)
+        if _store(cache / folder, [(frame.rgb, face) for frame, face in group], mesh):
+            masked = bool(masks) and _store_masks(cache / folder, group, masks)
+            yield Sample(folder, kind, row.label, row.identity, row.source, side, row.group, masked)
 
 
 def _lines(index: Path) -> list[dict[str, Any]]:
@@ -199,16 +233,52 @@ def _main_face(frames: Iterable[media.Frame], engine: FaceEngine) -> list[tuple[
     return [(frame, tracked.face) for frame, tracked in seen if tracked.track_id == main]
 
 
-def _store(folder: Path, group: Sequence[tuple[NDArray[np.uint8], Face]], mesh: FaceMesh) -> bool:
-    boxes = np.stack([face.box for _, face in group])
-    points = np.stack([face.points for _, face in group])
-    long_side = float((boxes[:, 2:] - boxes[:, :2]).max())
-    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+def _mask_frames(row: Source, plan: media.SamplingPlan) -> dict[float, NDArray[np.uint8]]:
+    """Brightness ``(H, W)`` of the mask video's frames by their time; empty where none can be read."""
+    if row.mask is None:
+        return {}
+    try:
+        info = media.probe(row.mask)
+        frames = media.frames(row.mask, info, plan, media.Coverage())
+        return {round(frame.pts_s, 3): frame.rgb.max(-1) for frame in frames}
+    except MediaError:
+        return {}
+
+
+def _store_masks(
+    folder: Path, group: Sequence[tuple[media.Frame, Face]], masks: dict[float, NDArray[np.uint8]]
+) -> bool:
+    """Cut the masks as the frames were cut; False where one is missing or of another size."""
+    found = [masks.get(round(frame.pts_s, 3)) for frame, _ in group]
+    affine, size = _square([face.box for _, face in group])
+    cut = [
+        cut_square(mask, affine, size)
+        for mask, (frame, _) in zip(found, group, strict=True)
+        if mask is not None and mask.shape == frame.rgb.shape[:2]
+    ]
+    if len(cut) < len(group):
+        return False
+    np.save(folder / MASKS, np.where(np.stack(cut) > FORGED_FROM, 255, 0).astype(np.uint8))
+    return True
+
+
+def _square(boxes: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], int]:
+    """The affine to the sample's square, and its side in pixels."""
+    corners = np.stack(boxes)
+    long_side = float((corners[:, 2:] - corners[:, :2]).max())
+    low, high = corners[:, :2].min(0), corners[:, 2:].max(0)
     side = max(CANVAS_SCALE * long_side, float((high - low).max()) + (CANVAS_SCALE - 1) * long_side)
     zoom = min(1.0, CANVAS_PX / side)
     size = round(side * zoom) // 2 * 2
     shift = (size - 1) / 2 - zoom * (low + high) / 2
-    affine = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float64)
+    return np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float64), size
+
+
+def _store(folder: Path, group: Sequence[tuple[NDArray[np.uint8], Face]], mesh: FaceMesh) -> bool:
+    boxes = np.stack([face.box for _, face in group])
+    points = np.stack([face.points for _, face in group])
+    affine, size = _square([face.box for _, face in group])
+    zoom, shift = affine[0, 0], affine[:, 2]
     meshes = [mesh.find(rgb, face.box, face.points) for rgb, face in group]
     if any(found is None for found in meshes):
         return False

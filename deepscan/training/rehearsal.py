@@ -1,48 +1,100 @@
 """Forged copies of validation videos, as files: what calibration is fitted on, through a whole scan.
 
-At each compression every video is written as a pair, original and self-blend, that differs inside the forged
+Under each condition every video is written as a pair, original and forgery, that differs inside the forged
 mask alone (a forgery that tones the target tones its original too), and listed in a corpus CSV, together with
-the video as it came: thresholds must hold for genuine files that nobody encoded anew. Only real
-videos whose identity is on the validation side of the split are used.
+the video as it came: thresholds must hold for genuine files that nobody encoded anew. The families of forgery
+take turns; of every video one portrait is forged as a whole, too. Only real videos whose identity is on the
+validation side of the split are used, for faces and donors alike. A family that lacks a donor (the first
+video) or a generator gives way to a self-blend.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import cv2
+import numpy as np
 
 from deepscan.errors import MediaError
 from deepscan.faces import FaceEngine
-from deepscan.training.forge.video import FaceVideo, forge_video, read_face_video, write_video
+from deepscan.training.corpora import Source, read_corpus
+from deepscan.training.forge.families import Face
+from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.video import (
+    WHOLE,
+    FaceVideo,
+    Image,
+    forge_video,
+    portrait,
+    possible,
+    read_face_video,
+    write_video,
+)
 from deepscan.training.mesh import FaceMesh
-from deepscan.training.prepare import Source, Split, read_corpus
+from deepscan.training.prepare import Split
 
 CORPUS = "corpus.csv"
 COLUMNS = ("file", "label", "identity", "source", "licence", "kind")
-SECONDS = 5.0
+SECONDS = 3.0
 LONG_SIDE_PX = 960
-CRFS = (23, 40)
+SEAMS = ("self-blend", "swap", "reenactment", "resynthesis")
+LENT_FRAMES = 8
+LENDERS = 4
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a pair is written: shrunk by ``shrink``, then H.264 at ``crf``."""
+
+    name: str
+    crf: int
+    shrink: int = 1
+
+
+CONDITIONS = (Condition("crf 23", 23), Condition("crf 40", 40), Condition("half size crf 23", 23, shrink=2))
 
 
 def rehearse(
-    corpora: Iterable[Path], out: Path, split: Split, engine: FaceEngine, mesh: FaceMesh, *, seed: int
+    corpora: Iterable[Path],
+    out: Path,
+    split: Split,
+    engine: FaceEngine,
+    mesh: FaceMesh,
+    *,
+    seed: int,
+    generators: Sequence[Generator] = (),
 ) -> Iterator[tuple[Source, str]]:
-    """Fill ``out`` with clips and ``corpus.csv``; yields what came of each validation video."""
+    """Fill ``out`` with clips and ``corpus.csv``; yields what came of each validation video.
+
+    Args:
+        corpora: CSVs of media.
+        out: folder to fill.
+        split: whose validation side is used.
+        engine: finds faces.
+        mesh: finds their meshes.
+        seed: of the forgeries.
+        generators: of the validation side; without them nothing is re-synthesised.
+    """
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, str]] = []
     listed = [row for corpus in corpora for row in read_corpus(corpus)]
     sources = [row for row in listed if row.label == "real" and split.of(row) == "val"]
+    lenders: list[tuple[str, Face]] = []
     for number, row in enumerate(sources):
         try:
             video = read_face_video(row.file, engine, mesh, seconds=SECONDS, long_side_px=LONG_SIDE_PX)
         except MediaError as error:
             yield row, str(error)
             continue
+        others = [face for identity, face in lenders if identity != row.identity][-LENDERS:]
         # The number keeps files of one name from different folders apart.
-        prefix = f"{number:03}-{row.file.stem}"
-        written = list(_write(video, row, out, prefix, seed + 1000 * number))
+        take = _Take(row, out, f"{number:03}-{row.file.stem}", others, generators)
+        written = list(take.write(video, number, seed + 1000 * number))
         rows += [*written, _facts(str(row.file.resolve()), "real", row, "as it came")]
+        lenders.append((row.identity, lent(video)))
         yield row, f"{len(written)} clips"
     with (out / CORPUS).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
@@ -50,13 +102,52 @@ def rehearse(
         writer.writerows(rows)
 
 
-def _write(video: FaceVideo, row: Source, out: Path, prefix: str, seed: int) -> Iterator[dict[str, str]]:
-    for number, crf in enumerate(CRFS):
-        pair = forge_video(video, seed + number)
-        for label, kind, frames in (("real", "original", pair.real), ("fake", "self-blend", pair.fake)):
-            name = f"{prefix}-{kind}-crf{crf}.mp4"
-            write_video(out / name, frames, video.rate, crf)
-            yield _facts(name, label, row, f"{kind} crf {crf}")
+def lent(video: FaceVideo) -> Face:
+    """What a video lends to later ones: a few frames of its face, and how it moved."""
+    small = portrait(video)
+    every = max(1, len(small.frames) // LENT_FRAMES)
+    return Face(small.frames[::every].copy(), small.mesh[::every])
+
+
+@dataclass(frozen=True)
+class _Take:
+    """Writes the versions of one video."""
+
+    row: Source
+    out: Path
+    prefix: str
+    others: Sequence[Face]
+    generators: Sequence[Generator]
+
+    def write(self, video: FaceVideo, number: int, seed: int) -> Iterator[dict[str, str]]:
+        """Every condition with a seam, and one condition of the portrait forged as a whole."""
+        for place, condition in enumerate(CONDITIONS):
+            family = SEAMS[(number + place) % len(SEAMS)]
+            yield from self._pair(video, family, "original", condition, seed + place)
+        condition = CONDITIONS[number % len(CONDITIONS)]
+        family = WHOLE[number // len(CONDITIONS) % len(WHOLE)]
+        yield from self._pair(portrait(video), family, "portrait", condition, seed + len(CONDITIONS))
+
+    def _pair(
+        self, video: FaceVideo, family: str, original: str, condition: Condition, seed: int
+    ) -> Iterator[dict[str, str]]:
+        if not possible(family, self.others, self.generators):
+            family = "self-blend"
+        pair = forge_video(video, family, seed, self.others, self.generators)
+        for label, kind, frames in (("real", original, pair.real), ("fake", family, pair.fake)):
+            name = f"{self.prefix}-{original}-{label}-{condition.name.replace(' ', '-')}.mp4"
+            write_video(self.out / name, shrunk(frames, condition.shrink), video.rate, condition.crf)
+            yield _facts(name, label, self.row, f"{kind} {condition.name}")
+
+
+def shrunk(frames: Image, by: int) -> Image:
+    """``(T, H, W, 3)`` to a ``by``-th of height and width."""
+    if by == 1:
+        return frames
+    size = (frames.shape[2] // by, frames.shape[1] // by)
+    return np.stack(
+        [np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames]
+    )
 
 
 def _facts(file: str, label: str, row: Source, kind: str) -> dict[str, str]:

@@ -1,15 +1,33 @@
-"""Labelled files -> what each detector says of each, through the very pipeline of a scan."""
+"""Labelled files -> what each detector says of each, through the very pipeline of a scan.
+
+``ShufflingScanner`` scores every clip of a temporal detector a second time with its frames in random order: a
+detector whose figures stay the same looks at single frames, whatever its name.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from deepscan.clips import Clip
+from deepscan.config import ScanConfig
+from deepscan.detectors.base import Score
+from deepscan.detectors.detector import Detector
 from deepscan.ensemble import aggregate
+from deepscan.errors import UsageError
+from deepscan.evidence import EvidenceKeeper
 from deepscan.scan import FileReport, Scanner, TrackReport
-from deepscan.training.prepare import Source
+from deepscan.training.corpora import Source
+from deepscan.weights import Manifest
+
+ClipScores = tuple[tuple[float, float, float], ...]
+"""``(start_s, end_s, probability)`` of every clip, in order of time."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,10 @@ class ScoredFile:
         status: of the scan.
         probability: of the ensemble as it stood at the scan; None without a score.
         logits: aggregated logit per detector, of the largest face's track, before calibration.
+        others: the same of every other face's track.
+        clips: per detector, every clip of the largest face's track, as the network scored it.
+        shuffled: as ``logits``, frames in random order; temporal detectors alone, where it was asked for.
+        weights: which networks said so, see ``fingerprint``; empty when that was not kept.
     """
 
     file: str
@@ -35,26 +57,72 @@ class ScoredFile:
     status: str
     probability: float | None
     logits: dict[str, float]
+    others: tuple[dict[str, float], ...] = ()
+    clips: dict[str, ClipScores] = field(default_factory=dict)
+    shuffled: dict[str, float] = field(default_factory=dict)
+    weights: str = ""
 
 
 def score_files(rows: Iterable[Source], scanner: Scanner) -> Iterator[ScoredFile]:
     """Scan every row's file, in order; files without a scored face come with empty ``logits``."""
     for row in rows:
-        yield scored(row, scanner.scan(row.file))
+        report = scanner.scan(row.file)
+        shuffled = scanner.shuffled if isinstance(scanner, ShufflingScanner) else None
+        yield replace(scored(row, report, shuffled), weights=fingerprint(scanner.weights.manifest))
 
 
-def scored(row: Source, report: FileReport) -> ScoredFile:
-    """What of a report the figures are made from."""
+def fingerprint(manifest: Manifest) -> str:
+    """Changes with every network and with nothing else: a new calibration keeps the logits as they are."""
+    hashes = "".join(f"{name}{entry.model.sha256}" for name, entry in sorted(manifest.detectors.items()))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def resume_scores(
+    path: Path,
+    rows: Sequence[Source],
+    scanner: Callable[[], Scanner],
+    manifest: Manifest,
+    report: Callable[[ScoredFile], None] = lambda file: None,
+) -> list[ScoredFile]:
+    """Scores of every row, kept in ``path`` line by line as they come; what is kept is not scanned again.
+
+    Args:
+        path: JSON Lines, made where it does not exist.
+        rows: what to score.
+        scanner: makes the scanner, when there is something left to scan.
+        manifest: of the weights that score.
+        report: called with every file that was scanned.
+
+    Raises:
+        UsageError: ``path`` holds files that ``rows`` do not name, or scores of other weights.
+    """
+    done = load_scores(path) if path.exists() else []
+    if any(file.weights not in ("", fingerprint(manifest)) for file in done):
+        raise UsageError(f"{path} holds scores of other weights; remove it or name another file.")
+    names = {str(row.file) for row in rows}
+    strange = [file.file for file in done if file.file not in names]
+    if strange:
+        raise UsageError(
+            f"{path} holds scores of {strange[0]}, which is not among these files; name another file."
+        )
+    known = {file.file: file for file in done}
+    left = [row for row in rows if str(row.file) not in known]
+    if left:
+        with path.open("a", encoding="utf-8") as stream:
+            for file in score_files(left, scanner()):
+                stream.write(_line(file))
+                stream.flush()
+                known[file.file] = file
+                report(file)
+    return [known[str(row.file)] for row in rows]
+
+
+def scored(
+    row: Source, report: FileReport, shuffled: Mapping[int, Mapping[str, Sequence[float]]] | None = None
+) -> ScoredFile:
+    """What of a report the figures are made from; ``shuffled``: per track and detector, probabilities."""
     track = main_track(report)
-    logits = (
-        {}
-        if track is None
-        else {
-            detector.name: aggregate([score.probability for score in detector.scores])
-            for detector in track.detectors
-            if detector.scores
-        }
-    )
+    own = {} if track is None or shuffled is None else shuffled.get(track.id, {})
     return ScoredFile(
         file=str(row.file),
         label=int(row.label == "fake"),
@@ -63,8 +131,20 @@ def scored(row: Source, report: FileReport) -> ScoredFile:
         kind=row.kind,
         status=report.status,
         probability=report.probability,
-        logits=logits,
+        logits={} if track is None else track_logits(track),
+        others=tuple(track_logits(other) for other in report.tracks if other is not track),
+        clips={} if track is None else _clips(track),
+        shuffled={name: aggregate(probabilities) for name, probabilities in own.items()},
     )
+
+
+def track_logits(track: TrackReport) -> dict[str, float]:
+    """Aggregated logit per detector that scored the track."""
+    return {
+        detector.name: aggregate([score.probability for score in detector.scores])
+        for detector in track.detectors
+        if detector.scores
+    }
 
 
 def main_track(report: FileReport) -> TrackReport | None:
@@ -72,11 +152,96 @@ def main_track(report: FileReport) -> TrackReport | None:
     return max(report.tracks, key=lambda track: (track.face_width_px, -track.id), default=None)
 
 
+class ShufflingScanner(Scanner):
+    """A scanner whose temporal detectors judge every clip twice; ``shuffled`` is of the last file."""
+
+    def __init__(self, config: ScanConfig) -> None:
+        super().__init__(config)
+        self._shufflers = {
+            name: Shuffler(detector) for name, detector in self._detectors.items() if detector.spec.frames > 1
+        }
+        self._detectors |= self._shufflers
+
+    def scan(self, path: Path) -> FileReport:
+        """As ``Scanner.scan``."""
+        for shuffler in self._shufflers.values():
+            shuffler.shuffled.clear()
+        return super().scan(path)
+
+    @property
+    def shuffled(self) -> dict[int, dict[str, list[float]]]:
+        """Per track and temporal detector, probabilities of the clips with their frames in random order."""
+        found: dict[int, dict[str, list[float]]] = defaultdict(dict)
+        for name, shuffler in self._shufflers.items():
+            for track_id, probabilities in shuffler.shuffled.items():
+                found[track_id][name] = probabilities
+        return found
+
+
+class Shuffler(Detector):
+    """A detector that scores every clip as it is, and keeps the score of the clip in random order."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.spec = detector.spec
+        self.shuffled: dict[int, list[float]] = defaultdict(list)
+        self._detector = detector
+
+    def score(self, clips: Sequence[Clip], keeper: EvidenceKeeper | None = None) -> list[Score]:
+        """As ``Detector.score``."""
+        for clip in clips:
+            mixed = replace(clip, pixels=clip.pixels[random_order(len(clip.pixels), clip.times_s[0])])
+            (score,) = self._detector.score([mixed])
+            self.shuffled[clip.track_id].append(score.probability)
+        return self._detector.score(clips, keeper)
+
+
+def random_order(count: int, start_s: float) -> list[int]:
+    """A permutation of ``count`` frames in which none is followed by its own successor, seeded by the time.
+
+    Neither the clip as it was nor the clip backwards, which moves as smoothly.
+    """
+    rng = np.random.default_rng(round(start_s * 1000))
+    while True:
+        order: list[int] = rng.permutation(count).tolist()
+        steps = np.diff(order)
+        if count < 4 or not (np.abs(steps) == 1).any():
+            return order
+
+
 def save_scores(path: Path, files: Iterable[ScoredFile]) -> None:
     """One JSON line per file."""
-    path.write_text("".join(json.dumps(asdict(file)) + "\n" for file in files), encoding="utf-8")
+    path.write_text("".join(map(_line, files)), encoding="utf-8")
 
 
 def load_scores(path: Path) -> list[ScoredFile]:
-    """What ``save_scores`` wrote."""
-    return [ScoredFile(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    """What ``save_scores`` or ``resume_scores`` wrote; a last line that was cut off is dropped from the file.
+
+    Raises:
+        UsageError: a line is no score.
+    """
+    text = path.read_text(encoding="utf-8")
+    whole, _, cut = text.rpartition("\n")
+    if cut:
+        path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+    try:
+        return [_scored_file(line) for line in whole.splitlines()]
+    except (ValueError, TypeError):
+        raise UsageError(f"{path} is no file of scores; remove it or name another.") from None
+
+
+def _scored_file(line: str) -> ScoredFile:
+    facts = json.loads(line)
+    clips = {name: tuple(map(tuple, scores)) for name, scores in facts.pop("clips", {}).items()}
+    return ScoredFile(**{**facts, "others": tuple(facts.get("others", ()))}, clips=clips)
+
+
+def _line(file: ScoredFile) -> str:
+    return json.dumps(asdict(file)) + "\n"
+
+
+def _clips(track: TrackReport) -> dict[str, ClipScores]:
+    return {
+        detector.name: tuple((score.start_s, score.end_s, score.probability) for score in detector.scores)
+        for detector in track.detectors
+        if detector.scores
+    }

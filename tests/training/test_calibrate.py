@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from deepscan.training.calibrate import (
     Fit,
     better_than_chance,
     constants_of,
+    file_probability,
     fit,
     fold_of,
     fused_probability,
@@ -59,6 +61,12 @@ def fitted() -> Fit:
     return fit(files_of(mixed))
 
 
+@pytest.fixture(scope="module")
+def broad() -> Calibration:
+    """Fitted on many people."""
+    return fit(files_of(mixed, identities=100)).calibration
+
+
 def test_a_useless_detector_gets_no_say_and_useful_ones_do(fitted: Fit) -> None:
     detectors = fitted.calibration.detectors
     assert detectors["useless"].weight == 0
@@ -95,12 +103,12 @@ def test_nobody_is_judged_by_constants_fitted_on_them(monkeypatch: pytest.Monkey
         fitted_on[id(made)] = {file.identity for file in some}
         return made
 
-    def fake_probability(logits: Mapping[str, float], calibration: Calibration) -> float:
-        judged.append((identity_of[logits["good"]], fitted_on[id(calibration)]))
+    def fake_probability(file: ScoredFile, calibration: Calibration) -> float:
+        judged.append((identity_of[file.logits["good"]], fitted_on[id(calibration)]))
         return 0.5
 
     monkeypatch.setattr(calibrate, "constants_of", fake_constants)
-    monkeypatch.setattr(calibrate, "fused_probability", fake_probability)
+    monkeypatch.setattr(calibrate, "file_probability", fake_probability)
     fit(files)
     assert len(judged) == len(files)
     assert all(identity not in others and len(others) == 12 for identity, others in judged)
@@ -171,3 +179,59 @@ def test_better_than_chance_needs_identities_not_files() -> None:
     assert better_than_chance("good", files)
     assert not better_than_chance("useless", files)
     assert not better_than_chance("never ran", files)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.1])
+def test_thresholds_keep_the_rate_that_was_stated(rate: float) -> None:
+    fitted = fit(files_of(mixed, identities=40), false_positives=rate)
+    labels = np.array([file.label for file in fitted.files])
+    flagged = fitted.probabilities[labels == 0] >= fitted.calibration.threshold_fake
+    assert flagged.mean() <= rate
+
+
+def test_a_stricter_rate_means_a_higher_threshold() -> None:
+    files = files_of(mixed, identities=40)
+    strict, loose = (fit(files, rate).calibration.threshold_fake for rate in (0.01, 0.2))
+    assert strict > loose
+
+
+@pytest.mark.parametrize("missing", ["good", "fair", "rare"])
+def test_the_ensemble_holds_without_any_one_detector(missing: str, broad: Calibration) -> None:
+    """Photos and short tracks lack the clip detectors; the thresholds are the same for them."""
+    unseen = files_of(mixed, identities=200, seed=1)
+    for file in unseen:
+        file.logits.pop(missing, None)
+    labels = np.array([file.label for file in unseen])
+    p = np.array([file_probability(file, broad) for file in unseen])
+    best = max(
+        auc(
+            np.array([f.label for f in unseen if name in f.logits]),
+            np.array([f.logits[name] for f in unseen if name in f.logits]),
+        )
+        for name in ("good", "fair")
+        if name != missing
+    )
+    assert auc(labels, p) > best - 0.01
+    assert expected_calibration_error(labels, p) < 0.1
+
+
+def test_bystanders_do_not_make_false_alarms(broad: Calibration) -> None:
+    """Real files with five more faces are flagged no more often than those with one."""
+    rng = np.random.default_rng(3)
+    alone = files_of(mixed, identities=300, seed=4)
+    labels = np.array([file.label for file in alone])
+    crowd = [replace(file, others=tuple(dict(mixed(0, rng)) for _ in range(5))) for file in alone]
+    rates = [
+        np.mean([file_probability(f, broad) >= broad.threshold_fake for f in files if not f.label])
+        for files in (alone, crowd)
+    ]
+    assert rates[1] <= rates[0] + 0.01
+    found = np.mean([file_probability(f, broad) >= 0.5 for f in crowd if f.label])
+    assert found > 0.9 and (labels == 1).any(), "the one forged face among six is still suspected"
+
+
+def test_calibration_is_honest_on_people_it_never_saw(broad: Calibration) -> None:
+    unseen = files_of(mixed, identities=400, seed=9)
+    labels = np.array([file.label for file in unseen])
+    p = np.array([file_probability(file, broad) for file in unseen])
+    assert expected_calibration_error(labels, p) < 0.05

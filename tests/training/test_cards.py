@@ -131,3 +131,33 @@ def test_a_detector_without_figures_is_sent_to_calibration(folder: Path) -> None
     enter_detector(folder, Shipped(folder / "sola.onnx", "int8", GAP), "sola", FACTS)
     with pytest.raises(UsageError, match="sola has no figures yet; run `deepscan train calibrate` first"):
         write_cards(folder, evaluated(folder, {}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"verdicts": {}}', '{"groups": {"sola": {}}}', '{"groups": 3}']
+)
+def test_an_evaluation_without_figures_is_an_error(text: str, folder: Path) -> None:
+    path = folder / "evaluation.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="is not what `deepscan evaluate -o` writes"):
+        write_cards(folder, path)
+    assert not list(folder.glob("*.md"))
+
+
+def test_a_card_holds_a_table_by_forgery_and_one_by_source(folder: Path) -> None:
+    swap = {**MEASURED, "auc": 0.9125, "fake": 7}
+    unknown = {"auc": None, "auc_low": None, "auc_high": None, "real": 3, "fake": 0}
+    rehearsal = folder / "rehearsal.json"
+    found = {
+        "groups": {"sola": MEASURED},
+        "forgers": {"swap crf 23": {"sola": swap}, "unseen": {}},
+        "sources": {"made": {"sola": unknown}},
+        "shuffled": {"sola": {"auc": 0.8, "auc_shuffled": 0.7}},
+    }
+    rehearsal.write_text(json.dumps(found), encoding="utf-8")
+    write_cards(folder, evaluated(folder, {"sola": GENUINE}), rehearsal)
+    text = (folder / "sola.md").read_text(encoding="utf-8")
+    assert "| swap crf 23 | 0.912 [0.751, 0.902] | 24 | 7 |" in text
+    assert "| made | one class alone | 3 | 0 |" in text
+    assert "random order: AUC 0.700, in order 0.800" in text
+    assert "swap crf 23" not in (folder / "local_features.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ from deepscan.training.data import (
     sampling_odds,
     usable,
 )
+from deepscan.training.forge import families
 from deepscan.training.forge.blend import SelfBlend
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.forge.masks import hull_mask
@@ -55,6 +57,14 @@ def scanned_clips(faces: Faces, spec: DetectorSpec) -> list[tuple[list[int], np.
         face = Face(faces.boxes[number], faces.points[number], 0.9)
         cutter.add(Frame(number, number / 25, rgb, 0, False), [TrackedFace(1, face)])
     return [([round(t * 25) for t in clip.times_s], clip.pixels) for clip in cutter.clips(spec.name, 1)]
+
+
+def forged_pair(
+    faces: Faces, spec: DetectorSpec, seed: int, family: str = "self-blend", **how: Any
+) -> data.Batch:
+    """A pair made of these faces alone."""
+    face = families.Face(faces.frames, faces.mesh)
+    return forge_pair(faces, families.Material(face, face), spec, RNG(seed), family=family, **how)
 
 
 def close(one: np.ndarray, other: np.ndarray) -> None:
@@ -81,7 +91,7 @@ def test_the_real_half_of_a_pair_is_the_scanned_clip(name: str, window: Faces) -
     spec = SPECS[name]
     numbers, pixels = scanned_clips(window, spec)[0]
     seed = next(s for s in itertools.count() if SelfBlend.draw(RNG(s)).tone_on_source)
-    pair = forge_pair(window.take(numbers), spec, RNG(seed), degradation=Degradation.none(), augment=False)
+    pair = forged_pair(window.take(numbers), spec, seed, degradation=Degradation.none(), augment=False)
     real = pair["pixels"][0].numpy()
     close(real if spec.frames > 1 else real[None], pixels)
 
@@ -89,7 +99,7 @@ def test_the_real_half_of_a_pair_is_the_scanned_clip(name: str, window: Faces) -
 @NAMES
 def test_a_pair_has_the_shapes_that_its_network_wants(name: str, window: Faces) -> None:
     spec = SPECS[name]
-    pair = forge_pair(window.take(choose_frames(16, spec, RNG(0), stills=False)), spec, RNG(0))
+    pair = forged_pair(window.take(choose_frames(16, spec, RNG(0), stills=False)), spec, 0)
     time = (spec.frames,) if spec.frames > 1 else ()
     square = (2, *time, spec.size_px, spec.size_px)
     assert pair["pixels"].shape == (*square, 3) and pair["pixels"].dtype == torch.uint8
@@ -107,7 +117,7 @@ def test_masks_lie_on_what_was_forged(name: str, seed: int, window: Faces) -> No
     """Box jitter and mirror included: six seeds hold both."""
     spec = SPECS[name]
     faces = window.take(choose_frames(16, spec, RNG(0), stills=False))
-    pair = forge_pair(faces, spec, RNG(seed), degradation=Degradation.none())
+    pair = forged_pair(faces, spec, seed, degradation=Degradation.none())
     real, fake = (half.reshape(-1, *half.shape[-3:]).numpy().astype(int) for half in pair["pixels"])
     masks = pair["forged"][1].reshape(-1, *pair["forged"].shape[-2:]).numpy()
     for one, other, mask in zip(real, fake, masks, strict=True):
@@ -140,11 +150,11 @@ def test_real_and_fake_are_cut_and_degraded_alike(window: Faces, monkeypatch: py
         def draw(rng: np.random.Generator, *, jitter_odds: float = 0.5) -> SelfBlend:
             return replace(SelfBlend.draw(rng), ratio=0.0)
 
-    monkeypatch.setattr(data, "SelfBlend", Nothing)
+    monkeypatch.setattr(families, "SelfBlend", Nothing)
     spec = SPECS["resnet3d"]
     faults = Degradation(1.1, 1.5, 0.5, 3.0, 9, 60, None)
     for seed in range(3):
-        pair = forge_pair(window.take(np.arange(16)), spec, RNG(seed), degradation=faults)
+        pair = forged_pair(window.take(np.arange(16)), spec, seed, degradation=faults)
         assert torch.equal(pair["pixels"][0], pair["pixels"][1])
 
 
@@ -264,10 +274,17 @@ def test_validation_pairs_are_the_same_in_every_run(prepared: Prepared) -> None:
 
 
 def test_an_identity_with_many_samples_does_not_dominate() -> None:
-    samples = [sample("window", "ann")] * 9 + [sample("photo", "bob")]
+    samples = [sample("window", "ann")] * 9 + [sample("even", "bob")]
     odds = sampling_odds(samples)
     assert odds.sum() == pytest.approx(1)
     assert odds[:9].sum() / odds[9] == pytest.approx(3)
+
+
+def test_videos_are_drawn_as_often_as_photos() -> None:
+    odds = sampling_odds([sample("photo", name) for name in "abcdefg"] + [sample("window", "ann")])
+    assert odds.sum() == pytest.approx(1)
+    assert odds[-1] == pytest.approx(0.5)
+    assert sampling_odds([sample("photo", name) for name in "ab"]).tolist() == [0.5, 0.5]
 
 
 def test_joined_pairs_alternate() -> None:

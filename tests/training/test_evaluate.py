@@ -12,9 +12,14 @@ from deepscan.training.evaluate import (
     accuracy,
     auc,
     bootstrap_interval,
+    calibration_error_at_even_odds,
+    equal_error_rate,
     expected_calibration_error,
     false_positive_rate,
+    reliability,
+    roc_curve,
     true_positive_rate,
+    true_positive_rate_at,
 )
 
 LABELS = np.array([0, 0, 0, 1, 1])
@@ -99,3 +104,62 @@ def test_an_interval_of_nothing_is_nan() -> None:
     assert all(map(math.isnan, bootstrap_interval(np.ones(4, int), np.arange(4.0), np.arange(4))))
     empty = np.empty(0)
     assert all(map(math.isnan, bootstrap_interval(empty.astype(int), empty, empty)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_roc_curve_goes_through_every_threshold(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, scores = rng.integers(0, 2, 60), rng.integers(0, 8, 60) / 8
+    false, true = roc_curve(labels, scores)
+    expected = {
+        (false_positive_rate(labels, scores, t), true_positive_rate(labels, scores, t))
+        for t in [*np.unique(scores), 2.0]
+    }
+    assert set(zip(false.tolist(), true.tolist(), strict=True)) == expected
+    assert float(((true[1:] + true[:-1]) / 2 * np.diff(false)).sum()) == pytest.approx(auc(labels, scores))
+
+
+def test_equal_error_rate_of_known_scores() -> None:
+    labels = np.array([0] * 4 + [1] * 4)
+    assert equal_error_rate(labels, np.array([0.1, 0.2, 0.3, 0.8, 0.7, 0.85, 0.9, 0.95])) == pytest.approx(
+        0.25
+    )
+    assert equal_error_rate(labels, np.array([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9, 0.95])) == 0
+    assert equal_error_rate(labels, np.full(8, 0.5)) == pytest.approx(0.5), "all alike: half of each"
+    assert equal_error_rate(labels, -labels.astype(float)) == 1
+    assert math.isnan(equal_error_rate(np.ones(3, int), np.arange(3.0)))
+
+
+def test_equal_error_rate_of_two_normal_classes() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20000)
+    found = equal_error_rate(labels, rng.normal(labels * 2.0, 1.0))
+    assert found == pytest.approx(0.1587, abs=0.01), "the share beyond one standard deviation"
+
+
+def test_true_positives_at_a_rate_of_false_ones() -> None:
+    labels = np.array([0] * 200 + [1] * 4)
+    scores = np.append(np.linspace(0, 0.5, 200), [0.497, 0.4985, 0.6, 0.1])
+    assert true_positive_rate_at(labels, scores, 0.01) == 0.75, "two of 200 reals may be flagged"
+    assert true_positive_rate_at(labels, scores, 0.0) == 0.25
+    assert math.isnan(true_positive_rate_at(np.zeros(3, int), np.arange(3.0)))
+
+
+def test_reliability_bins_hold_every_sample_once() -> None:
+    labels, scores = np.array([0, 1, 1, 0, 1]), np.array([0.0, 0.04, 0.31, 0.39, 1.0])
+    bins = reliability(labels, scores)
+    assert [(one.count, one.forged) for one in bins] == [(2, 0.5), (2, 0.5), (1, 1.0)]
+    assert [one.probability for one in bins] == pytest.approx([0.02, 0.35, 1.0])
+    assert math.isnan(expected_calibration_error(np.array([], int), np.array([])))
+
+
+def test_calibration_error_at_even_odds_repeats_the_rarer_class() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.2).astype(int)
+    scores = np.clip(rng.normal(0.3 + 0.4 * labels, 0.2), 0, 1)
+    rare, common = scores[labels == 1], scores[labels == 0]
+    repeated = np.concatenate([np.repeat(rare, len(common)), np.repeat(common, len(rare))])
+    evened = np.concatenate([np.ones(len(rare) * len(common), int), np.zeros(len(rare) * len(common), int)])
+    expected = expected_calibration_error(evened, repeated)
+    assert calibration_error_at_even_odds(labels, scores) == pytest.approx(expected)
+    assert math.isnan(calibration_error_at_even_odds(np.ones(3, int), np.arange(3) / 3))

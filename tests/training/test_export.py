@@ -24,7 +24,7 @@ from deepscan.training.export import (
     quantise,
     run_onnx,
     save_weights,
-    score_gap,
+    scores,
 )
 from deepscan.training.nets import NETS, PLACES, build
 
@@ -74,6 +74,20 @@ def test_torch_and_onnx_agree(name: str, tmp_path: Path) -> None:
             assert got[key].dtype == value.dtype
             np.testing.assert_allclose(got[key], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=key)
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+
+
+def test_motion_that_training_never_touched_is_left_out_of_gml(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net: Any = NETS["gml"]()
+    path = tmp_path / "gml.onnx"
+    net.spec = replace(net.spec, **SMALL["gml"])
+    export_onnx(net, path)
+    differences = [node for node in onnx.load(str(path)).graph.node if node.op_type == "Sub"]
+    assert len(differences) <= 2 * 3  # F^M and F^MM up to the one block whose F^MM is shown
+    pixels = random_pixels(net.spec, 1)
+    expected, got = answers(net, pixels), run_onnx(path, pixels)
+    for key, value in expected.items():
+        np.testing.assert_allclose(got[key], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=key)
 
 
 def test_local_features_take_any_size(tmp_path: Path) -> None:
@@ -174,6 +188,11 @@ def test_quantised_scores_stay_close(tiny: Tiny, tmp_path: Path) -> None:
     assert run_onnx(small, random_pixels(tiny.spec, 3))["map"].shape == (3, 6, 6)
 
 
+def score_gap(one: Path, other: Path, clips: Iterator[NDArray[np.uint8]]) -> ScoreGap:
+    given = list(clips)
+    return ScoreGap.between(scores(one, given), scores(other, given))
+
+
 ROUNDING = {"QuantizeLinear", "DequantizeLinear"}
 
 
@@ -236,7 +255,7 @@ def test_nothing_to_calibrate_or_compare_on_is_an_error(tiny: Tiny, tmp_path: Pa
         quantise(path, [], tmp_path / "never.onnx")
     assert not (tmp_path / "never.onnx").exists()
     with pytest.raises(ValueError, match="compare"):
-        score_gap(path, path, [])
+        scores(path, [])
 
 
 def test_weights_come_back(tiny: Any, tmp_path: Path) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,9 +61,10 @@ def test_a_run_leaves_a_checkpoint_and_a_log_of_json_lines(whole: Path) -> None:
     assert state["step"] == 3
     assert state["config"]["detector"] == "local_features"
     lines = [json.loads(line) for line in (whole.parent / LOG).read_text(encoding="utf-8").splitlines()]
-    assert [line["step"] for line in lines] == [3]
-    assert 0 <= lines[0]["val_auc"] <= 1
-    assert lines[0]["val_pairs"] == 2
+    assert [line["step"] for line in lines] == [3, 3]
+    assert lines[0]["loss"] > 0, "also of steps beyond the last multiple of fifty"
+    assert 0 <= lines[1]["val_auc"] <= 1
+    assert lines[1]["val_pairs"] == 2
     assert sorted(p.name for p in whole.parent.iterdir()) == [CHECKPOINT, LOG]
 
 
@@ -149,7 +155,7 @@ def test_a_run_with_a_teacher_keeps_its_projection_and_needs_the_teacher_to_go_o
     }
     start_from(build("sola"), checkpoint)  # the network alone is stored as the model
     before = checkpoint.read_bytes()
-    with pytest.raises(UsageError, match="trained with another teacher; choose another run folder"):
+    with pytest.raises(UsageError, match=r"another teacher \(.*checkpoint\.pt\); choose another run folder"):
         train(config, prepared.cache, tmp_path)
     monkeypatch.setattr(loop, "optimize", lambda *_: pytest.fail("trained on"))
     assert train(config, prepared.cache, tmp_path, teacher=teacher) == checkpoint
@@ -271,8 +277,8 @@ def test_a_checkpoint_from_before_an_option_existed_is_taken_up(
 @pytest.mark.parametrize("name", ["global_local", "resnet3d"])
 def test_clip_networks_train_on_clips(name: str, prepared: Prepared, tmp_path: Path) -> None:
     train(TrainConfig(name, steps=1, pairs=1, warmup=1), prepared.cache, tmp_path)
-    line = json.loads((tmp_path / LOG).read_text(encoding="utf-8"))
-    assert 0 <= line["val_auc"] <= 1
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text(encoding="utf-8").splitlines()]
+    assert 0 <= lines[-1]["val_auc"] <= 1
 
 
 def test_a_run_that_diverges_stops_before_it_spoils_its_checkpoint(
@@ -285,3 +291,91 @@ def test_a_run_that_diverges_stops_before_it_spoils_its_checkpoint(
     with pytest.raises(UsageError, match="not finite"):
         train(CONFIG, prepared.cache, tmp_path)
     assert not (tmp_path / CHECKPOINT).exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from deepscan.training import loop
+
+loop.CHECKPOINT_EVERY_S, loop.LOG_EVERY = 0.0, 2
+config = loop.TrainConfig("local_features", steps=7, pairs=1, warmup=2, seed=5, clean=True, threads=1)
+loop.train(config, Path(sys.argv[1]), Path(sys.argv[2]), validate_at_end=False)
+"""
+
+
+def curve(run: Path) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
+    return [(line["step"], line["loss"]) for line in lines]
+
+
+def test_a_run_that_is_killed_and_resumed_has_the_loss_curve_of_one_that_was_not(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(loop.__file__).parents[2]
+    command = [sys.executable, "-c", KILLED, str(prepared.cache)]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    cut = tmp_path / "cut"
+    with subprocess.Popen([*command, str(cut)], env=env) as process:
+        while not (cut / LOG).exists() or len((cut / LOG).read_text().splitlines()) < 2:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    step = torch.load(cut / CHECKPOINT, weights_only=True)["step"]
+    assert 3 <= step < 7
+    subprocess.run([*command, str(cut)], env=env, check=True)
+    subprocess.run([*command, str(tmp_path / "whole")], env=env, check=True)
+    assert curve(cut) == curve(tmp_path / "whole")
+    assert [n for n, _ in curve(cut)] == [2, 4, 6, 7]
+    for name, tensor in weights(tmp_path / "whole" / CHECKPOINT).items():
+        assert torch.equal(weights(cut / CHECKPOINT)[name], tensor), name
+
+
+def test_lines_of_the_log_that_will_be_written_again_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / LOG
+    path.write_text('{"step": 50}\n{"step": 100}\n{"step": 150}\n{"step": 2', encoding="utf-8")
+    loop.forget_after(path, 100)
+    assert path.read_text(encoding="utf-8") == '{"step": 50}\n{"step": 100}\n'
+
+
+def test_a_checkpoint_says_where_it_came_from(
+    prepared: Prepared, teacher: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: {})
+    config = TrainConfig("sola", steps=1, pairs=1, warmup=1, clean=True)
+    checkpoint = train(config, prepared.cache, tmp_path / "run", teacher=teacher)
+    origins = torch.load(checkpoint, weights_only=True)["origins"]
+    assert origins["teacher"]["path"] == str(teacher) and len(origins["teacher"]["sha256"]) == 64
+    assert origins["init"] is None
+    other = tmp_path / "other.pt"
+    state = torch.load(teacher, weights_only=True)
+    state["model"]["logits.bias" if "logits.bias" in state["model"] else next(iter(state["model"]))] += 1
+    torch.save(state, other)
+    with pytest.raises(UsageError, match=f"trained with another teacher \\({teacher}\\)"):
+        train(config, prepared.cache, tmp_path / "run", teacher=other)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
+def test_the_optimizer_is_the_one_named(name: str, kind: type, prepared: Prepared) -> None:
+    net: Any = build("local_features")
+    config = replace(CONFIG, optimizer=name, momentum=0.9, rate=0.01, weight_decay=0.001)
+    made = loop.optimizer_of(config, net.parameters())
+    assert type(made) is kind
+    assert (made.param_groups[0]["lr"], made.param_groups[0]["weight_decay"]) == (0.01, 0.001)
+    assert made.param_groups[0].get("momentum", 0.9) == 0.9
+    with pytest.raises(UsageError, match="no optimizer 'lamb'"):
+        loop.optimizer_of(replace(config, optimizer="lamb"), net.parameters())
+
+
+def test_a_constant_rate_stays_after_the_warm_up() -> None:
+    config = TrainConfig("gml", steps=100, rate=2.0, warmup=4, schedule="constant")
+    assert [rate_at(step, config) for step in (0, 3, 4, 50, 99)] == [0.5, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_a_device_that_is_not_there_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no device 'tpu'"):
+        train(replace(CONFIG, device="tpu"), prepared.cache, tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="CUDA is not available"):
+            train(replace(CONFIG, device="cuda"), prepared.cache, tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import pytest
 
 from deepscan.errors import UsageError
 from deepscan.faces import FaceEngine
+from deepscan.training.corpora import Source
 from deepscan.training.data import load_faces
 from deepscan.training.mesh import FaceMesh
-from deepscan.training.prepare import INDEX, Source, Split, load_index, prepare, read_corpus
+from deepscan.training.prepare import INDEX, MASKS, Split, fill, load_index, prepare
+from tests.media import make
 from tests.training.conftest import VALIDATED, Prepared, write_corpus
 
 
@@ -132,32 +136,86 @@ def test_a_share_of_the_identities_is_drawn_by_name() -> None:
     assert all(split.of(source("ann", origin)) == split.of(source("ann")) for origin in ("a", "b"))
 
 
-def corpus(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "clips.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
+def test_official_sides_stand_and_swaps_are_drawn_together() -> None:
+    split = Split(share=0.5)
+    assert split.of(replace(source("ann"), split="test")) == "test"
+    assert split.of(replace(source("ann"), split="unused")) == "unused"
+    assert Split(("ann",)).of(replace(source("ann"), split="train")) == "val", "what the user says goes first"
+    people = [replace(source(f"person {n}"), group=f"pair {n // 2}") for n in range(100)]
+    sides = [split.of(row) for row in people]
+    assert sides[::2] == sides[1::2] and {"train", "val"} == set(sides)
 
 
-def test_only_file_and_label_are_needed(tmp_path: Path) -> None:
-    (row,) = read_corpus(corpus(tmp_path, "file,label\na/b.mp4,fake\n"))
-    assert row == Source(tmp_path / "a/b.mp4", "fake", "a/b.mp4", "clips", "", "")
-    (row,) = read_corpus(corpus(tmp_path, "file,label,identity,tool\nb.mp4,real,ann,blender\n"))
-    assert (row.identity, row.kind) == ("ann", "blender")
+def rows_of(tmp_path: Path, *rows: Source) -> list[Source]:
+    return [replace(row, file=tmp_path / f"{number}.png") for number, row in enumerate(rows)]
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "lists no media"),
-        ("file,label\n", "lists no media"),
-        ("path,label\na.mp4,real\n", "has no column file"),
-        ("a,b\n1,2\n", "has no column file, label"),
-        ("file,label\na.mp4,real\nb.mp4,Fake\n", "label 'Fake' is neither 'real' nor 'fake'"),
-    ],
-)
-def test_a_corpus_that_cannot_be_used_is_an_error(text: str, sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        read_corpus(corpus(tmp_path, text))
+def test_somebody_on_two_sides_is_refused_before_anything_is_read(
+    tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    one, other = replace(source("ann"), split="train"), replace(source("ann"), split="test")
+    with pytest.raises(UsageError, match="'ann' stands in both train and test"):
+        list(fill(rows_of(tmp_path, one, other), tmp_path / "cache", Split(), engine, mesh))
+    swap = replace(source("bob"), split="test", group="pair", label="fake")
+    with pytest.raises(UsageError, match="'pair' stands in both train and test"):
+        list(
+            fill(
+                rows_of(tmp_path, replace(one, group="pair"), swap), tmp_path / "cache", Split(), engine, mesh
+            )
+        )
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_class_without_reals_and_a_full_disk_are_refused(
+    tmp_path: Path, engine: FaceEngine, mesh: FaceMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = rows_of(tmp_path, replace(source("ann"), label="fake"))
+    with pytest.raises(UsageError, match="the class 'real' is empty"):
+        list(fill(fakes, tmp_path / "cache", Split(), engine, mesh))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    with pytest.raises(UsageError, match="GB are free; choose another --cache"):
+        list(fill(rows_of(tmp_path, source("ann")), tmp_path / "cache", Split(), engine, mesh))
+
+
+def test_unused_files_are_told_and_not_cached(
+    prepared: Prepared, tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    photo = prepared.corpus.parent / "real" / "photo.png"
+    rows = [
+        replace(source("ann"), file=photo, split="unused"),
+        replace(source("bob"), file=photo.parents[1] / "fake" / "photo.png", split="test"),
+    ]
+    said = [outcome for _, outcome in fill(rows, tmp_path, Split(), engine, mesh)]
+    assert said[0].startswith("left out") and said[1] == "1 samples"
+    (sample,) = load_index(tmp_path)
+    assert (sample.identity, sample.split) == ("bob", "test")
+
+
+def test_masks_of_a_corpus_are_cut_with_the_faces(tmp_path: Path, engine: FaceEngine, mesh: FaceMesh) -> None:
+    """The mask video is white in the left half of the picture."""
+    video = make.portrait_clip(tmp_path / "fake.mp4", 1.0)
+    half = np.zeros((256, 256, 3), np.uint8)
+    half[:, :128] = 255
+    mask = make.write_clip(tmp_path / "mask.mp4", [half] * 25)
+    short = make.write_clip(tmp_path / "short.mp4", [half] * 4)
+    rows = [
+        replace(source("ann"), file=video, label="fake", mask=mask),
+        replace(source("bob"), file=make.portrait_clip(tmp_path / "real.mp4", 1.0)),
+        replace(source("cid"), file=make.portrait_clip(tmp_path / "odd.mp4", 1.0), label="fake", mask=short),
+    ]
+    list(fill(rows, tmp_path / "cache", Split(), engine, mesh))
+    samples = load_index(tmp_path / "cache")
+    assert {(s.identity, s.masked) for s in samples} == {("ann", True), ("bob", False), ("cid", False)}
+    for sample in (s for s in samples if s.masked):
+        folder = tmp_path / "cache" / sample.folder
+        masks, faces = np.load(folder / MASKS), load_faces(folder)
+        assert masks.shape == faces.frames.shape[:3] and set(np.unique(masks)) == {0, 255}
+        columns = (masks > 0).mean((0, 1))
+        edge = int(np.flatnonzero(columns > 0.5)[-1])  # left of the picture the square is black
+        assert columns[edge - 4] > 0.8 and columns[edge + 4] < 0.2, "one straight edge"
+        x = faces.boxes[:, [0, 2]].mean()
+        assert 0.2 * masks.shape[2] < edge < 0.8 * masks.shape[2] and x > 0
 
 
 def test_no_mesh_is_found_where_no_face_is(mesh: FaceMesh) -> None:

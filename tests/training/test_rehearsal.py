@@ -14,22 +14,34 @@ from numpy.typing import NDArray
 
 from deepscan.faces import FaceEngine
 from deepscan.training import rehearsal
+from deepscan.training.corpora import Source, read_corpus
+from deepscan.training.forge.generators import GENERATORS, Generator
+from deepscan.training.forge.video import WHOLE
 from deepscan.training.mesh import FaceMesh
-from deepscan.training.prepare import Source, read_corpus
 from deepscan.training.rehearsal import CORPUS, rehearse
 from tests.media import make
 from tests.training.conftest import VALIDATED, write_corpus
 
 Frames = NDArray[np.uint8]
 SEED = 11
-"""Both forgeries of the first video are whole faces, toned in the copy alone: both originals are alike."""
-VERSIONS = [
-    ("real", "original crf 23"),
-    ("fake", "self-blend crf 23"),
-    ("real", "original crf 40"),
-    ("fake", "self-blend crf 40"),
-    ("real", "as it came"),
-]
+FAMILIES = (
+    ("self-blend", "self-blend", "reenactment", "redrawing"),
+    ("resynthesis", "self-blend", "swap", "animation"),
+)
+"""Of the first and the fourth video, three seams and a portrait: the first has nobody to swap with."""
+CONDITIONS = (
+    ("crf 23", "crf 40", "half size crf 23", "crf 23"),
+    ("crf 23", "crf 40", "half size crf 23", "crf 23"),
+)
+
+
+def versions(number: int) -> list[tuple[str, str]]:
+    """Label and kind of every version of one of the two videos."""
+    rows = []
+    for family, condition in zip(FAMILIES[number], CONDITIONS[number], strict=True):
+        original = "portrait" if family in WHOLE else "original"
+        rows += [("real", f"{original} {condition}"), ("fake", f"{family} {condition}")]
+    return [*rows, ("real", "as it came")]
 
 
 class Rehearsed(NamedTuple):
@@ -61,7 +73,9 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh
         ("two/clip.mp4", "real", "v-fred"),
     ]
     corpus, out = write_corpus(root / "videos.csv", listed), root / "out"
-    said = [(row.identity, text) for row, text in rehearse([corpus], out, VALIDATED, engine, mesh, seed=SEED)]
+    generators = [Generator(GENERATORS[0]).eval()]
+    run = rehearse([corpus], out, VALIDATED, engine, mesh, seed=SEED, generators=generators)
+    said = [(row.identity, text) for row, text in run]
     return Rehearsed(out, said, read_corpus(out / CORPUS))
 
 
@@ -76,27 +90,32 @@ def test_only_real_videos_of_people_kept_out_of_training_are_used(rehearsed: Reh
 
 
 def test_every_video_is_listed_as_a_pair_at_each_compression_and_as_it_came(rehearsed: Rehearsed) -> None:
-    for identity in ("v-ann", "v-fred"):
+    for number, identity in enumerate(("v-ann", "v-fred")):
         rows = rehearsed.of(identity)
-        assert [(row.label, row.kind) for row in rows] == VERSIONS
+        assert [(row.label, row.kind) for row in rows] == versions(number)
         assert {(row.source, row.licence) for row in rows} == {("made", "none")}, "as in the corpus read"
 
 
-def test_every_clip_has_a_file_of_its_own_of_the_same_length_and_size(rehearsed: Rehearsed) -> None:
+def test_every_clip_has_a_file_of_its_own_of_its_pairs_length_and_size(rehearsed: Rehearsed) -> None:
     files = [row.file for row in rehearsed.rows if row.kind != "as it came"]
-    assert len(set(files)) == 8
+    assert len(set(files)) == 16
     assert set(files) == set(rehearsed.out.glob("*.mp4"))
-    assert {decoded(file).shape for file in files} == {(5, 256, 256, 3)}
-    for video in (files[:4], files[4:]):
-        for weak, strong in zip(video[:2], video[2:], strict=True):
+    shapes = [decoded(file).shape for file in files]
+    assert shapes[::2] == shapes[1::2], "a pair is written alike"
+    for video in (shapes[:8], shapes[8:]):
+        assert video[0] == video[2] == (5, 256, 256, 3)
+        assert video[4] == (5, 128, 128, 3)
+        assert video[6][1] < 256, "a portrait is cut around the face"
+    for video in (files[:8], files[8:]):
+        for weak, strong in zip(video[:2], video[2:4], strict=True):
             assert strong.stat().st_size < 0.6 * weak.stat().st_size
 
 
 def test_a_file_that_cannot_be_forged_is_told_and_the_rest_goes_on(rehearsed: Rehearsed) -> None:
     said = dict(rehearsed.said)
-    assert said["v-ann"] == said["v-fred"] == "4 clips"
+    assert said["v-ann"] == said["v-fred"] == "8 clips"
     assert "broken.mp4" in said["v-bob"]
-    assert "nobody.mp4: no face was found in its first 5 seconds" in said["v-dora"]
+    assert "nobody.mp4: no face was found in its first 3 seconds" in said["v-dora"]
 
 
 def test_a_forgery_alters_the_face_and_hardly_anything_else(rehearsed: Rehearsed, engine: FaceEngine) -> None:
@@ -119,7 +138,7 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> dict[str, Frames]:
     pictures: dict[str, Frames] = {}
 
     def keep(path: Path, frames: Frames, rate: Fraction, crf: int) -> None:
-        assert rate == 25 and f"crf{crf}" in path.name
+        assert rate == 25 and f"crf-{crf}" in path.name
         pictures[path.name] = frames
 
     monkeypatch.setattr(rehearsal, "write_video", keep)
@@ -141,7 +160,7 @@ def test_a_seed_gives_the_same_clips_again_and_another_gives_others(
 
     (first, listed), (again, relisted), (other, _) = run(SEED), run(SEED), run(SEED + 7)
     assert listed == relisted and list(first) == list(again) == list(other)
-    assert len(first) == 4
+    assert len(first) == 8
     for name, frames in first.items():
         np.testing.assert_array_equal(frames, again[name])
     assert not all(np.array_equal(frames, other[name]) for name, frames in first.items())

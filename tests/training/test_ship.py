@@ -14,7 +14,7 @@ import torch
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import UsageError
 from deepscan.training import export, ship
-from deepscan.training.export import ScoreGap, export_onnx, halve_weights, run_onnx, score_gap
+from deepscan.training.export import ScoreGap, export_onnx, halve_weights, run_onnx, scores
 from deepscan.training.nets import build
 from deepscan.training.ship import Shipped, enter_calibration, enter_detector, enter_face_model, read_table
 from deepscan.weights import Weights, read_manifest
@@ -76,6 +76,26 @@ def test_weights_stay_float_where_int8_strays(
     assert "DequantizeLinear" not in kinds
 
 
+def test_no_more_stays_float_than_scores_need(
+    checkpoint: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, ...]] = []
+
+    def quantise(source: Path, batches: object, out: Path, *, keep_float: tuple[str, ...]) -> None:
+        """Rounds so badly that another network comes out, unless the heads stay float."""
+        tried.append(keep_float)
+        if keep_float == ("heads",):
+            halve_weights(source, out)
+        else:
+            brightness_net(out, "local_features")
+
+    monkeypatch.setattr(ship, "quantise", quantise)
+    monkeypatch.setitem(ship.KEEP_FLOAT, "local_features", ((), ("heads",), ("features", "heads")))
+    shipped = ship.ship("local_features", checkpoint, prepared.cache, tmp_path)
+    assert tried == [(), ("heads",)]
+    assert shipped.precision == "int8" and shipped.gap.acceptable
+
+
 def test_a_cache_with_nobody_to_check_on_is_an_error(
     checkpoint: Path, prepared: Prepared, tmp_path: Path
 ) -> None:
@@ -97,7 +117,7 @@ def test_halved_weights_are_smaller_and_answer_alike(checkpoint: Path, tmp_path:
     assert half.stat().st_size < 0.55 * whole.stat().st_size
     rng = np.random.default_rng(1)
     batches = [rng.integers(0, 256, (n, 128, 128, 3), dtype=np.uint8) for n in (1, 3)]
-    assert score_gap(whole, half, batches).largest < 0.01
+    assert ScoreGap.between(scores(whole, batches), scores(half, batches)).largest < 0.01
     assert set(run_onnx(half, batches[0])) == {"probability", "forged_pixels"}
 
 

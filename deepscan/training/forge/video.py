@@ -1,4 +1,4 @@
-"""Whole videos forged by self-blending: what calibration and the examples are measured on.
+"""Whole videos, forged: what calibration is measured on.
 
 Each is written twice, untouched and forged, through the same decoder, size and encoder.
 """
@@ -6,7 +6,7 @@ Each is written twice, untouched and forged, through the same decoder, size and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,14 +14,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deepscan import faces as tracking
 from deepscan import media
 from deepscan.errors import UnsupportedMedia
-from deepscan.faces import Face, FaceEngine, FaceTracker
-from deepscan.training.forge.blend import Pair, SelfBlend
+from deepscan.faces import FaceEngine, FaceTracker
+from deepscan.training.forge.blend import Pair
 from deepscan.training.forge.degrade import encode_h264
+from deepscan.training.forge.families import Face, Material, forge
+from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.resynthesis import Resynthesis
 from deepscan.training.mesh import FaceMesh
 
 Image = NDArray[np.uint8]
+WHOLE = ("redrawing", "animation")
+"""Families that leave no seam: the whole picture is the forger's."""
+PORTRAIT_SCALE = 2.4
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ def read_face_video(
     plan = media.SamplingPlan(window_starts_s=(), even_s=(), everything=True)
     tracker = FaceTracker(engine, min_face_px=40, max_faces=4)
     frames: list[Image] = []
-    faces: list[dict[int, Face]] = []
+    faces: list[dict[int, tracking.Face]] = []
     for frame, tracked in tracker.follow(media.frames(path, info, plan, coverage)):
         if frame.pts_s > seconds:
             break
@@ -77,10 +84,42 @@ def read_face_video(
     )
 
 
-def forge_video(video: FaceVideo, seed: int) -> Pair:
-    """Forge every frame with one self-blend, replayed or jittered as the seed draws it."""
+def possible(family: str, others: Sequence[Face], generators: Sequence[Generator]) -> bool:
+    """Whether a whole video can be forged by ``family``, a family of ``families`` or ``redrawing``."""
+    needs_generator = family in ("resynthesis", "redrawing")
+    needs_person = family in ("swap", "animation")
+    return bool(generators or not needs_generator) and bool(others or not needs_person)
+
+
+def forge_video(
+    video: FaceVideo,
+    family: str,
+    seed: int,
+    others: Sequence[Face] = (),
+    generators: Sequence[Generator] = (),
+) -> Pair:
+    """Forge every frame with one draw of a family that is ``possible``.
+
+    ``resynthesis`` redraws the face here, ``redrawing`` the whole picture.
+    """
     rng = np.random.default_rng(seed)
-    return SelfBlend.draw(rng).apply(video.frames, video.mesh, rng)
+    if family in ("redrawing", "resynthesis"):
+        draw = replace(Resynthesis.draw(rng, len(generators)), whole=family == "redrawing")
+        return draw.apply(video.frames, video.mesh, list(generators))
+    clip = Face(video.frames, video.mesh)
+    return forge(family, Material(clip, clip, list(others), list(generators)), rng)
+
+
+def portrait(video: FaceVideo) -> FaceVideo:
+    """The square around the face that prepared faces show: what portrait generators are given."""
+    low, high = video.mesh.min((0, 1)), video.mesh.max((0, 1))
+    h, w = video.frames.shape[1:3]
+    half = PORTRAIT_SCALE * float((high - low).max()) / 2
+    x, y = (low + high) / 2
+    left, right = int(max(0, x - half)), int(min(w, x + half))
+    top, bottom = int(max(0, y - half)), int(min(h, y + half))
+    frames = np.ascontiguousarray(video.frames[:, top:bottom, left:right])
+    return FaceVideo(frames, video.mesh - np.array([left, top], np.float32), video.rate)
 
 
 def write_video(path: Path, frames: Image, rate: Fraction, crf: int) -> None:
@@ -89,7 +128,7 @@ def write_video(path: Path, frames: Image, rate: Fraction, crf: int) -> None:
 
 
 def _meshes(
-    frames: Sequence[Image], faces: Sequence[Face | None], mesh: FaceMesh, zoom: float
+    frames: Sequence[Image], faces: Sequence[tracking.Face | None], mesh: FaceMesh, zoom: float
 ) -> list[NDArray[np.float32] | None]:
     return [
         None

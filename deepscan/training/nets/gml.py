@@ -23,6 +23,7 @@ Clips may have any number of frames T >= 1; with T = 1 there is no motion and MC
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -71,26 +72,12 @@ def temporal_conv(x: Tensor, kernel: Tensor, frames: int) -> Tensor:
         (B * T, C, H, W).
     """
     channels, height, width = (int(n) for n in x.shape[1:])
-    if torch.onnx.is_in_onnx_export():
-        taps = [kernel[:, :, i].reshape(1, 1, channels, 1) for i in range(3)]
-        clip = x.reshape(-1, frames, channels, height * width)
-        mixed = clip * taps[1] + delay(clip) * taps[0] + advance(clip) * taps[2]
-        return mixed.reshape(-1, channels, height, width)
     # In channels_last memory (B*T, C, H, W) and (B, C, T, H*W) are the same bytes, so this is one 2-D
-    # depthwise convolution without a copy.
+    # depthwise convolution without a copy. ONNX Runtime keeps int8 tensors so as well and drops the permutes:
+    # a rounded clip measured 0.40 s this way, 0.45 s as a 3-D convolution, 0.61 s as shifted products.
     rows = x.permute(0, 2, 3, 1).reshape(-1, frames, height * width, channels).permute(0, 3, 1, 2)
     mixed = F.conv2d(rows, kernel, padding=(1, 0), groups=channels)
     return mixed.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-
-
-def delay(clip: Tensor) -> Tensor:
-    """(B, T, C, N) moved one frame later, zero at t = 0."""
-    return F.pad(clip[:, :-1], (0, 0, 0, 0, 1, 0))
-
-
-def advance(clip: Tensor) -> Tensor:
-    """(B, T, C, N) moved one frame earlier, zero at the last frame."""
-    return F.pad(clip[:, 1:], (0, 0, 0, 0, 0, 1))
 
 
 def temporal_difference(x: Tensor, modelled: Tensor, frames: int) -> Tensor:
@@ -128,12 +115,18 @@ class Mcb(nn.Module):
     def forward(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """(B * T, C, H, W) -> F^S + F^M + F^MM of the same shape, and F^MM before its way back."""
         if frames == 1:
-            alone = self.spatial.weight * self.temporal[:, :, 1:2]
-            still = F.conv2d(x, alone, padding=1, groups=self.channels)
-            return still, still.new_zeros(len(x), self.down.out_channels, *x.shape[2:])
+            return self._still(x), x.new_zeros(len(x), self.down.out_channels, *x.shape[2:])
         first, second = self.motion_features(x, frames)
+        if torch.onnx.is_in_onnx_export() and not (self.up.weight.any() or self.temporal[:, :, ::2].any()):
+            # Trained on still frames only: what is exactly zero would still be computed at every scan.
+            return self._still(x), second
         y = self.spatial(temporal_conv(x, self.temporal, frames))
         return y + self.up(torch.cat([first, second], dim=1)), second
+
+    def _still(self, x: Tensor) -> Tensor:
+        """What is left of the block where nothing moves between frames: one depthwise convolution."""
+        alone = self.spatial.weight * self.temporal[:, :, 1:2]
+        return F.conv2d(x, alone, padding=1, groups=self.channels)
 
 
 class SeparableConv(nn.Module):
@@ -305,6 +298,22 @@ class Gml(nn.Module):
             if block.skip is not None:
                 places += [(f"block{number}.skip", block.skip[0]), (f"block{number}.skipbn", block.skip[1])]
         return places
+
+
+def stem_features(path: Path) -> Callable[[Tensor], Tensor]:
+    """What an ImageNet Xception sees first: (N, 3, H, W) in [-1, 1] -> (N, 64, H / 2, W / 2).
+
+    Args:
+        path: as of ``Gml.load_imagenet``.
+    """
+    net = Gml().eval().requires_grad_(False)
+    net.load_imagenet(path)
+
+    def features(x: Tensor) -> Tensor:
+        y = F.relu(net.bn1(net.conv1(x)))
+        return F.relu(net.bn2(net.conv2(y)))
+
+    return features
 
 
 def _unit_places(conv: str, bn: str, unit: SeparableConv) -> list[tuple[str, nn.Module]]:

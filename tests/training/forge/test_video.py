@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,19 @@ import pytest
 from deepscan import media
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.faces import FaceEngine
-from deepscan.training.forge.video import FaceVideo, forge_video, read_face_video, write_video
+from deepscan.training.forge.families import Face
+from deepscan.training.forge.generators import GENERATORS, Generator
+from deepscan.training.forge.video import (
+    WHOLE,
+    FaceVideo,
+    forge_video,
+    portrait,
+    possible,
+    read_face_video,
+    write_video,
+)
 from deepscan.training.mesh import FaceMesh
+from deepscan.training.rehearsal import SEAMS
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +47,46 @@ def test_the_mesh_lies_on_the_face_of_the_shrunk_frames(video: FaceVideo, engine
 
 
 def test_a_forged_video_is_seeded_and_written_like_its_original(video: FaceVideo, tmp_path: Path) -> None:
-    pair = forge_video(video, seed=4)
-    np.testing.assert_array_equal(pair.fake, forge_video(video, seed=4).fake)
-    assert not np.array_equal(pair.fake, forge_video(video, seed=5).fake)
+    pair = forge_video(video, "self-blend", seed=4)
+    np.testing.assert_array_equal(pair.fake, forge_video(video, "self-blend", seed=4).fake)
+    assert not np.array_equal(pair.fake, forge_video(video, "self-blend", seed=5).fake)
     assert pair.fake.shape == video.frames.shape
     assert (pair.fake != pair.real).any(axis=(1, 2, 3)).all(), "every frame is forged"
     infos = []
     for name, frames in (("real", video.frames), ("fake", pair.fake)):
         write_video(tmp_path / f"{name}.mp4", frames, video.rate, crf=23)
-        infos.append(media.probe(tmp_path / f"{name}.mp4"))
+        infos.append(replace(media.probe(tmp_path / f"{name}.mp4"), bits_per_pixel=None))
     assert infos[0] == infos[1]
     assert (infos[0].width, infos[0].height, infos[0].frames_expected) == (200, 200, 9)
+
+
+def test_a_portrait_holds_the_face_and_its_mesh(video: FaceVideo, engine: FaceEngine) -> None:
+    small = portrait(video)
+    assert small.frames.shape[0] == 9 and small.frames.shape[1] < 200
+    face = engine.detect(small.frames[0])[0]
+    eyes = np.stack([small.mesh[0, [33, 133]].mean(0), small.mesh[0, [263, 362]].mean(0)])
+    assert np.linalg.norm(eyes - face.points[:2], axis=1).max() < 0.1 * (face.box[2] - face.box[0])
+
+
+def test_whole_families_leave_no_seam_and_the_others_one(video: FaceVideo) -> None:
+    generators = [Generator(GENERATORS[0]).eval()]
+    other = Face(video.frames[:, :, ::-1] // 2, video.mesh)
+    for family in (*SEAMS, *WHOLE):
+        mask = forge_video(video, family, 1, [other], generators).mask
+        assert bool((mask == 1).all()) == (family in WHOLE), family
+
+
+def test_what_a_family_needs_is_known() -> None:
+    face = Face(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 468, 2), np.float32))
+    generator = Generator(GENERATORS[0])
+    alone = {family for family in (*SEAMS, *WHOLE) if possible(family, [], [])}
+    assert alone == {"self-blend", "reenactment"}
+    assert {family for family in (*SEAMS, *WHOLE) if possible(family, [face], [])} == {
+        *alone,
+        "swap",
+        "animation",
+    }
+    assert all(possible(family, [face], [generator]) for family in (*SEAMS, *WHOLE))
 
 
 def test_a_video_without_a_face_or_without_pictures_is_refused(

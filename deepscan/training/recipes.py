@@ -1,0 +1,192 @@
+"""How a detector is trained: the settings of ``--recipe robust`` and ``--recipe paper`` in one place.
+
+``robust`` makes forgeries from the reals on the fly and adds the corpus' own, through shared degradation.
+``paper`` is each paper's own recipe on the corpus' own forgeries; frames, crops and losses are the papers' in
+both (``detectors/``, ``training/nets/``). What a paper leaves open is listed under ``open`` and filled in
+with what is usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deepscan.detectors import SPECS
+from deepscan.errors import UsageError
+from deepscan.training.data import usable
+from deepscan.training.prepare import SHORTEST, Sample
+
+RECIPES = ("robust", "paper")
+Optimizer = Literal["adamw", "adam", "sgd"]
+Schedule = Literal["cosine", "constant"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings that a recipe fixes; each can be overridden by its own option.
+
+    Attributes:
+        optimizer: ``adamw``, ``adam`` or ``sgd``.
+        rate: highest learning rate.
+        weight_decay: of the optimizer.
+        momentum: of ``sgd``.
+        schedule: ``cosine`` falls to zero after the warm-up; ``constant`` stays.
+        warmup: steps over which the rate rises.
+        pairs: of real and fake in a batch; half of the batch size.
+        steps: optimizer steps in all; 0 where ``epochs`` says it.
+        epochs: passes over the training samples; 0 where ``steps`` says it.
+        own_share: share of batches with the corpus' own forgeries, where it has any.
+        clean: no degradation.
+        brightened: brightness changes alone, as the only degradation; goes with ``clean``.
+        jittered: boxes are moved and mirrored at random.
+        open: what the paper does not say.
+    """
+
+    optimizer: Optimizer = "adamw"
+    rate: float = 2e-4
+    weight_decay: float = 1e-4
+    momentum: float = 0.0
+    schedule: Schedule = "cosine"
+    warmup: int = 100
+    pairs: int = 8
+    steps: int = 1000
+    epochs: int = 0
+    own_share: float = 0.5
+    clean: bool = False
+    brightened: bool = False
+    jittered: bool = True
+    open: tuple[str, ...] = ()
+
+    def total_steps(self, samples: int) -> int:
+        """Optimizer steps, for a training side of ``samples`` clips or frames of both classes."""
+        return self.steps or max(1, self.epochs * samples // (2 * self.pairs))
+
+
+PAPER = {
+    "gml": Recipe(
+        optimizer="sgd",
+        rate=1e-3,
+        weight_decay=1e-6,
+        momentum=0.9,
+        schedule="constant",
+        warmup=0,
+        pairs=8,
+        steps=150_000,
+        own_share=1.0,
+        clean=True,
+        jittered=False,
+        open=("momentum", "schedule", "augmentation (none here)"),
+    ),
+    "global_local": Recipe(
+        optimizer="sgd",
+        rate=1e-2,
+        weight_decay=0.0,
+        momentum=0.9,
+        schedule="cosine",
+        warmup=0,
+        pairs=8,
+        steps=0,
+        epochs=30,
+        own_share=1.0,
+        clean=True,
+        jittered=False,
+        open=(
+            "rate (1e-2 or 1e-3)",
+            "momentum",
+            "schedule",
+            "batch size",
+            "duration",
+            "augmentation (none here)",
+        ),
+    ),
+    "sola": Recipe(
+        optimizer="adam",
+        rate=1e-3,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup=0,
+        pairs=16,
+        steps=0,
+        epochs=50,
+        own_share=1.0,
+        clean=True,
+        jittered=False,
+        open=("schedule", "augmentation (none here)"),
+    ),
+    "resnet3d": Recipe(
+        optimizer="adam",
+        rate=1e-4,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup=0,
+        pairs=8,
+        steps=0,
+        epochs=20,
+        own_share=1.0,
+        clean=True,
+        brightened=True,
+        jittered=True,
+        open=("rate", "schedule", "batch size", "duration", "strength of crop and brightness changes"),
+    ),
+    "local_features": Recipe(
+        optimizer="adam",
+        rate=1e-3,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup=0,
+        pairs=16,
+        steps=0,
+        epochs=20,
+        own_share=1.0,
+        clean=True,
+        jittered=False,
+        open=("optimizer", "rate", "schedule", "batch size", "duration", "augmentation (none here)"),
+    ),
+}
+
+
+def clips_seen(samples: Sequence[Sample], detector: str, *, stills: bool) -> int:
+    """How many clips, or frames, an epoch is: every training sample once, a still's every frame."""
+    spec = SPECS[detector]
+    single = stills or spec.frames == 1
+    return sum(
+        SHORTEST[sample.kind] if single else 1
+        for sample in samples
+        if sample.split == "train" and usable(sample, spec, stills=stills)
+    )
+
+
+def recipe_of(name: str, detector: str) -> Recipe:
+    """The settings of a recipe for a detector. Raises UsageError where there is no such recipe."""
+    if name not in RECIPES:
+        raise UsageError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}.")
+    return Recipe() if name == "robust" else PAPER[detector]
+
+
+def described(name: str, detector: str) -> str:
+    """A recipe in words, one line a setting."""
+    recipe, spec = recipe_of(name, detector), SPECS[detector]
+    frames = "single frames" if spec.frames == 1 else f"{spec.frames} frames, {spec.sampling.value}"
+    lines = [
+        f"{spec.title}, recipe {name}" + (f" ({spec.paper})" if name == "paper" else ""),
+        f"  frames      {frames}",
+        f"  crop        {spec.scale:g} x {spec.crop.value}, {spec.size_px} px",
+        f"  optimizer   {recipe.optimizer}, rate {recipe.rate:g}, weight decay {recipe.weight_decay:g}"
+        + (f", momentum {recipe.momentum:g}" if recipe.optimizer == "sgd" else ""),
+        f"  schedule    {recipe.schedule}" + (f" after {recipe.warmup} steps" if recipe.warmup else ""),
+        f"  batch       {2 * recipe.pairs}, half of it real",
+        f"  duration    {recipe.steps} steps" if recipe.steps else f"  duration    {recipe.epochs} epochs",
+        f"  forgeries   {_forgeries(recipe)}",
+        f"  losses      as in the paper, training/nets/{detector}.py",
+    ]
+    if recipe.open:
+        lines.append(f"  the paper leaves open: {', '.join(recipe.open)}")
+    return "\n".join(lines)
+
+
+def _forgeries(recipe: Recipe) -> str:
+    if recipe.own_share == 1:
+        return "the corpus' own"
+    degraded = "clean" if recipe.clean else "degraded alike"
+    return f"made from the reals, {recipe.own_share:.0%} the corpus' own where it has any; {degraded}"

@@ -1,0 +1,58 @@
+"""The papers' settings, against what stands in the papers."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepscan.detectors import SPECS
+from deepscan.errors import UsageError
+from deepscan.training.prepare import Sample
+from deepscan.training.recipes import PAPER, Recipe, clips_seen, described, recipe_of
+
+
+def test_gml_and_sola_as_their_papers_give_them() -> None:
+    gml, sola = PAPER["gml"], PAPER["sola"]
+    assert (gml.optimizer, gml.rate, gml.weight_decay, 2 * gml.pairs, gml.steps) == (
+        "sgd",
+        1e-3,
+        1e-6,
+        16,
+        150_000,
+    )
+    assert (sola.optimizer, sola.rate, 2 * sola.pairs, sola.epochs) == ("adam", 1e-3, 32, 50)
+    assert (PAPER["global_local"].optimizer, PAPER["global_local"].rate) == ("sgd", 1e-2)
+    assert PAPER["resnet3d"].optimizer == "adam" and PAPER["resnet3d"].brightened
+
+
+def test_every_detector_has_a_recipe_that_says_what_its_paper_leaves_open() -> None:
+    assert set(PAPER) == set(SPECS)
+    for name, recipe in PAPER.items():
+        assert recipe.own_share == 1 and recipe.clean, "the papers make no forgeries of their own"
+        assert recipe.open
+        assert bool(recipe.steps) != bool(recipe.epochs)
+        text = described("paper", name)
+        assert SPECS[name].paper in text and f"{SPECS[name].size_px} px" in text
+        assert f"batch       {2 * recipe.pairs}" in text and "the paper leaves open" in text
+
+
+def test_robust_is_the_default_and_mixes() -> None:
+    assert recipe_of("robust", "gml") == Recipe()
+    assert 0 < Recipe().own_share < 1
+    assert "made from the reals" in described("robust", "gml")
+    with pytest.raises(UsageError, match="there is no recipe 'best'; choose from robust, paper"):
+        recipe_of("best", "gml")
+
+
+def test_epochs_are_counted_in_clips_or_in_frames() -> None:
+    samples = [
+        Sample("a", "window", "real", "p", "s", "train"),
+        Sample("b", "even", "fake", "p", "s", "train"),
+        Sample("c", "photo", "real", "p", "s", "train"),
+        Sample("d", "window", "real", "q", "s", "val"),
+    ]
+    assert clips_seen(samples, "sola", stills=False) == 16 + 12 + 1
+    assert clips_seen(samples, "resnet3d", stills=False) == 1
+    assert clips_seen(samples, "gml", stills=True) == 29
+    assert PAPER["sola"].total_steps(3200) == 50 * 3200 // 32
+    assert PAPER["sola"].total_steps(1) == 1
+    assert PAPER["gml"].total_steps(3200) == 150_000
