@@ -16,6 +16,7 @@ from statistics import median
 import av
 from av.packet import Packet
 from av.video.stream import VideoStream
+from PIL import Image
 from stages import recorded_clips
 
 from deepscan import media
@@ -85,6 +86,10 @@ def _decode(path: Path, wanted_s: Sequence[float]) -> float:
     that no other one refers to are left out unless wanted.
     """
     started_s = time.process_time()
+    if media.probe(path).kind == "image":
+        with Image.open(path) as photo:
+            photo.load()
+        return time.process_time() - started_s
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         decoder = stream.codec_context

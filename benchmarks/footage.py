@@ -6,6 +6,7 @@ from a seed, so every run and every machine scans the same pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Rgb = NDArray[np.uint8]
@@ -36,42 +38,88 @@ class Clip:
         seconds: length.
         gop: frames between keyframes; None: only the first frame is one, so nothing can be jumped over.
         seed: of background and motion.
+        height: pixels; the width is 16 / 9 of it.
+        faces: people side by side.
+        repeat: how often the encoded seconds are stored one after the other: length without encoding time.
     """
 
     name: str
     seconds: float
     gop: int | None
     seed: int = 0
+    height: int = HEIGHT
+    faces: int = 1
+    repeat: int = 1
 
 
 def make(folder: Path, clips: list[Clip]) -> list[Path]:
-    """Encode clips as 1080p30 H.264 in MP4, as phones and platforms do: B-frames, constant quality."""
+    """Encode clips as 30 fps H.264 in MP4, as phones and platforms do: B-frames, constant quality."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_encode(folder / clip.name, clip) for clip in clips]
+    return [_repeated(_encode(folder / clip.name, clip), clip.repeat) for clip in clips]
+
+
+def make_photos(folder: Path, count: int) -> list[Path]:
+    """``count`` JPEG photos of 1280 x 720."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:03}.jpg" for number in range(count)]
+    for path, rgb in zip(paths, film(count, seed=5), strict=True):
+        small = cv2.resize(rgb, (1280, 720), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(path), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return paths
+
+
+def _repeated(path: Path, times: int) -> Path:
+    """The file's packets ``times`` over."""
+    if times == 1:
+        return path
+    once = path.rename(path.with_suffix(".once.mp4"))
+    with av.open(str(path), "w") as output:
+        out: VideoStream | None = None
+        for number in range(times):
+            with av.open(str(once)) as source:
+                stream = source.streams.video[0]
+                out = out or output.add_stream_from_template(stream)
+                for packet in source.demux(stream):
+                    if packet.dts is None or packet.pts is None or stream.duration is None:
+                        continue
+                    packet.pts += number * stream.duration
+                    packet.dts += number * stream.duration
+                    packet.stream = out
+                    output.mux(packet)
+    once.unlink()
+    return path
 
 
 def _encode(path: Path, clip: Clip) -> Path:
     count = round(clip.seconds * RATE)
+    width = round(clip.height * 8 / 9) * 2
     options = {"preset": "veryfast", "crf": "23", "threads": "2", "g": str(clip.gop or count)}
     if clip.gop is None:
         options["sc_threshold"] = "0"
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", RATE, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for rgb in film(count, clip.seed):
+        stream.width, stream.height, stream.pix_fmt = width, clip.height, "yuv420p"
+        for rgb in film(count, clip.seed, clip.faces):
+            if clip.height != HEIGHT:
+                way = cv2.INTER_AREA if clip.height < HEIGHT else cv2.INTER_CUBIC
+                rgb = np.asarray(cv2.resize(rgb, (width, clip.height), interpolation=way), np.uint8)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
         output.mux(stream.encode())
     return path
 
 
-def film(count: int, seed: int) -> Iterator[Rgb]:
-    """``count`` frames ``(1080, 1920, 3)`` uint8, with the grain of a sensor."""
+def film(count: int, seed: int, faces: int = 1) -> Iterator[Rgb]:
+    """``count`` frames ``(1080, 1920, 3)`` uint8, with the grain of a sensor; people stand in rows."""
     from skimage.data import astronaut
 
     rng = np.random.default_rng(seed)
     x0, y0, side = PORTRAIT
     photo: Rgb = astronaut()  # type: ignore[no-untyped-call]
-    head = cv2.resize(photo[y0 : y0 + side, x0 : x0 + side], (PORTRAIT_PX, PORTRAIT_PX))
+    columns = math.ceil(math.sqrt(faces * WIDTH / HEIGHT)) if faces > 1 else 1
+    rows = math.ceil(faces / columns)
+    size = min(PORTRAIT_PX, WIDTH // columns, HEIGHT // rows)
+    head = cv2.resize(photo[y0 : y0 + side, x0 : x0 + side], (size, size), interpolation=cv2.INTER_AREA)
+    sway = 60 * size / PORTRAIT_PX
     wall = _texture(rng)
     grain = [rng.integers(0, GRAIN, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(GRAIN_FIELDS)]
     phase = rng.uniform(0, 2 * np.pi)
@@ -79,9 +127,12 @@ def film(count: int, seed: int) -> Iterator[Rgb]:
         angle = phase + 2 * np.pi * number / 90
         pan = abs((number * PAN_PX + WIDTH) % (2 * WIDTH) - WIDTH)  # there and back
         frame = wall[:, pan : pan + WIDTH].copy()
-        move = cv2.getRotationMatrix2D((PORTRAIT_PX / 2,) * 2, 3 * float(np.sin(angle)), 1.0)
-        move[:, 2] += (WIDTH - PORTRAIT_PX) / 2 + 60 * np.cos(angle), HEIGHT - PORTRAIT_PX
-        cv2.warpAffine(head, move, (WIDTH, HEIGHT), dst=frame, borderMode=cv2.BORDER_TRANSPARENT)
+        for face in range(faces):
+            row, column = divmod(face, columns)
+            move = cv2.getRotationMatrix2D((size / 2,) * 2, 3 * float(np.sin(angle + face)), 1.0)
+            left = (column + 0.5) * WIDTH / columns - size / 2
+            move[:, 2] += left + sway * np.cos(angle + face), HEIGHT - (rows - row) * size
+            cv2.warpAffine(head, move, (WIDTH, HEIGHT), dst=frame, borderMode=cv2.BORDER_TRANSPARENT)
         yield np.asarray(cv2.add(frame, grain[number % GRAIN_FIELDS]), np.uint8)
 
 

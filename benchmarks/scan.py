@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -21,11 +16,12 @@ from typing import Any
 
 import floor
 import footage
+import measure
+from measure import Cost, middle_cost
 from rich.console import Console
 from rich.table import Table
 from stages import STAGES, StageClock, watch
 
-from deepscan import __version__
 from deepscan.config import ScanConfig
 from deepscan.runtime import thread_count
 from deepscan.scan import Scanner
@@ -35,21 +31,27 @@ SPAWN = get_context("spawn")
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """A case whose files are still to be made."""
+
+    name: str
+    jobs: int
+    make: Callable[..., list[Path]]
+    arguments: tuple[Any, ...]
+
+    def made(self) -> Case:
+        """The case, its files made."""
+        paths = measure.elsewhere(self.make, *self.arguments)
+        return Case(self.name, tuple(paths), self.jobs)
+
+
+@dataclass(frozen=True)
 class Case:
     """Files that are scanned in one go, by ``jobs`` workers."""
 
     name: str
     paths: tuple[Path, ...]
     jobs: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one go took: wall and CPU seconds, and the largest process's peak memory, MB."""
-
-    wall_s: float
-    cpu_s: float
-    peak_rss_mb: float
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,12 @@ class Result:
     def document(self) -> dict[str, Any]:
         """For JSON: the measured values, and the medians that the table shows."""
         floor_wall_s = self.floor.cpu_s / self.cores
-        warm = _middle([go.cost for go in self.warm])
+        warm = middle_cost([go.cost for go in self.warm])
         return {
             **asdict(self),
             "floor_wall_s": floor_wall_s,
             "medians": {
-                "cold": asdict(_middle(self.cold)),
+                "cold": asdict(middle_cost(self.cold)),
                 "warm": asdict(warm),
                 "stages": {name: median(go.stages[name] for go in self.warm) for name in STAGES},
                 "wall_to_floor": warm.wall_s / floor_wall_s,
@@ -89,56 +91,37 @@ class Result:
         }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    options = _options(arguments)
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure scans of videos and photos that this script makes.")
+    measure.add_options(parser, "runs/bench-scan.json")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    options = parser.parse_args()
     weights = find_root(options.weights)
-    cores, load = thread_count(), _load()
+    cores, load = thread_count(), measure.load()
     stderr = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="deepscan-bench-") as name:
-        stderr.print("making the videos")
-        cases = _cases(Path(name), cores, quick=options.quick)
         results = []
-        for case in cases:
-            stderr.print(f"scanning: {case.name}")
-            results.append(_measure(case, weights, cores, 1 if options.quick else 3))
-    document = {
-        "deepscan": __version__,
-        "machine": {"cpu": _cpu_name(), "cores": cores, "python": platform.python_version()},
-        "load_before": load,
-        "weights": str(weights),
-        "quick": options.quick,
-        "cases": [result.document() for result in results],
-    }
-    _print(document)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    stderr.print(f"written: {options.output}")
+        for case in _cases(Path(name), cores, quick=options.quick):
+            if options.only in case.name:
+                stderr.print(f"making and scanning: {case.name}")
+                results.append(_measure(case.made(), weights, cores, 1 if options.quick else 3))
+    documents = [result.document() for result in results]
+    measure.finish(options, {"load_before": load, "cases": documents}, _tables(documents))
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure scans of videos that this script makes.")
-    parser.add_argument("--weights", type=Path, help="weights folder to use instead of the shipped one")
-    parser.add_argument("--quick", action="store_true", help="shorter videos, each measured once")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("runs/bench-scan.json"), help="JSON to write (%(default)s)"
+def _cases(folder: Path, cores: int, *, quick: bool) -> list[Recipe]:
+    clip = footage.Clip
+    one_s, usual_s, long_s, times, many, photos = (
+        (4, 12, 12, 5, 4, 12) if quick else (10, 60, 40, 15, 40, 500)
     )
-    return parser.parse_args(arguments)
-
-
-def _cases(folder: Path, cores: int, *, quick: bool) -> list[Case]:
-    lengths_s = (4, 12) if quick else (10, 60)
-    many = 4 if quick else 12
-    single_gop = footage.Clip("single-gop.mp4", lengths_s[0], None)
-    usual = footage.Clip("usual.mp4", lengths_s[1], 250, seed=1)
-    short = [footage.Clip(f"{n:02}.mp4", 3, 60, seed=10 + n) for n in range(many)]
-    # In a process of its own: what this one grows to would count as the peak of those it starts.
-    with ProcessPoolExecutor(1, SPAWN) as worker:
-        alone = worker.submit(footage.make, folder, [single_gop, usual]).result()
-        together = worker.submit(footage.make, folder / "many", short).result()
+    short = [clip(f"{n:02}.mp4", 3, 60, seed=10 + n) for n in range(many)]
+    long = clip("long.mp4", long_s, 250, seed=2, height=720, repeat=times)
     return [
-        Case(f"{lengths_s[0]} s, one keyframe", (alone[0],), 1),
-        Case(f"{lengths_s[1]} s", (alone[1],), 1),
-        Case(f"folder of {many}, 3 s each", tuple(together), min(cores, many)),
+        Recipe(f"{one_s} s 1080p, one keyframe", 1, footage.make, (folder, [clip("one.mp4", one_s, None)])),
+        Recipe(f"{usual_s} s 1080p", 1, footage.make, (folder, [clip("usual.mp4", usual_s, 250, seed=1)])),
+        Recipe(f"{long_s * times} s 720p", 1, footage.make, (folder, [long])),
+        Recipe(f"folder of {many} clips, 3 s", min(cores, many), footage.make, (folder / "many", short)),
+        Recipe(f"folder of {photos} photos", cores, footage.make_photos, (folder / "photos", photos)),
     ]
 
 
@@ -152,16 +135,9 @@ def _measure(case: Case, weights: Path, cores: int, repeats: int) -> Result:
 
 def _cold(case: Case, weights: Path) -> Cost:
     """From the shell: Python starts, the models load, the files are scanned, all processes end."""
-    command = [sys.executable, "-m", "deepscan", "scan", *map(str, case.paths)]
-    command += ["--weights", str(weights), "--jobs", str(case.jobs), "--json", "--quiet"]
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.perf_counter() - started
-    if process.returncode not in (0, 1):  # 1: something was called fake, which is not the matter here
-        raise SystemExit(f"{' '.join(command)}: ended with {process.returncode}")
-    return Cost(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / _RSS_UNITS_PER_MB)
+    options = ("--weights", str(weights), "--jobs", str(case.jobs))
+    # 1: something was called fake, which is not the matter here.
+    return measure.run(measure.deepscan_command(case.paths, *options), ends_with=(0, 1))
 
 
 def _warm(case: Case, config: ScanConfig, repeats: int) -> list[Warm]:
@@ -206,44 +182,17 @@ def _scan(path: Path) -> tuple[dict[str, float], float]:
     return used, _peak_rss_mb()
 
 
-_RSS_UNITS_PER_MB = 1e6 if sys.platform == "darwin" else 1e3
-
-
 def _peak_rss_mb() -> float:
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_PER_MB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / measure.RSS_UNITS_PER_MB
 
 
-def _middle(costs: Sequence[Cost]) -> Cost:
-    return Cost(
-        median(cost.wall_s for cost in costs),
-        median(cost.cpu_s for cost in costs),
-        max(cost.peak_rss_mb for cost in costs),
-    )
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _load() -> float | None:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
-def _print(document: dict[str, Any]) -> None:
-    costs = Table(title="Scans: medians (peak memory: the largest)", title_justify="left")
-    for heading in ("", "wall s", "CPU s", "peak MB", "floor s", "wall / floor", "CPU / floor"):
-        costs.add_column(heading, justify="right" if heading else "left")
-    stages = Table(title="CPU seconds by stage, warm", title_justify="left")
-    for heading in ("", *STAGES, "floor decode", "floor nets"):
-        stages.add_column(heading, justify="right" if heading else "left")
-    for case in document["cases"]:
+def _tables(cases: list[dict[str, Any]]) -> list[Table]:
+    headings = ("", "wall s", "CPU s", "peak MB", "floor s", "wall / floor", "CPU / floor")
+    costs = Table(*headings, title="Scans: medians (peak memory: the largest)")
+    stages = Table("", *STAGES, "floor decode", "floor nets", title="CPU seconds by stage, warm")
+    for case in cases:
         medians, least = case["medians"], case["floor"]
         floor_cpu_s = least["decode_s"] + least["nets_s"]
         for state in ("cold", "warm"):
@@ -257,10 +206,7 @@ def _print(document: dict[str, Any]) -> None:
             )  # fmt: skip
         values = [*(medians["stages"][name] for name in STAGES), least["decode_s"], least["nets_s"]]
         stages.add_row(case["case"], *(f"{value:.2f}" for value in values))
-    machine = document["machine"]
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(f"{machine['cpu']}, {machine['cores']} cores; load before: {document['load_before']}")
-    console.print(costs, stages)
+    return [costs, stages]
 
 
 if __name__ == "__main__":

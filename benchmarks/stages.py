@@ -1,13 +1,12 @@
 """Where the CPU time of a scan goes, measured from outside: the pipeline itself carries no timers.
 
-The stages exclude one another. CPU time is the whole process's, threads included, and is charged to the
-stage that runs on the main thread; a decoder thread that works ahead while another stage runs is charged
-to that stage, by at most the frames that the decoder holds.
+The stages exclude one another, and add up to the CPU time of the whole process, threads included.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import deepscan.media
 from deepscan.clips import Clip, ClipCutter, Thumbnails
 from deepscan.detectors.base import Score
 from deepscan.detectors.detector import Detector
+from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceTracker
 from deepscan.media.picture import upright_rgb
 
@@ -28,17 +28,24 @@ T = TypeVar("T")
 
 
 class StageClock:
-    """Charges the process's CPU seconds to whichever stage was entered last."""
+    """Charges CPU seconds to whichever stage was entered last.
+
+    The thread that made the clock is charged with the whole process, so that the threads of a network count;
+    any other thread that enters a stage, such as the one that decodes ahead, with its own time, which is
+    then taken off the first one's.
+    """
 
     def __init__(self) -> None:
         self.cpu_s = dict.fromkeys(STAGES, 0.0)
-        self._stack = ["other"]
-        self._since_s = time.process_time()
+        self._elsewhere_s = 0.0
+        self._owner = threading.get_ident()
+        self._own = threading.local()
+        self._lock = threading.Lock()
 
     def restart(self) -> None:
-        """Back to zero."""
+        """Back to zero; call it on the clock's own thread."""
         self.cpu_s = dict.fromkeys(STAGES, 0.0)
-        self._since_s = time.process_time()
+        self._own.since_s = self._now()
 
     def stop(self) -> dict[str, float]:
         """CPU seconds by stage since the last ``restart``."""
@@ -49,12 +56,12 @@ class StageClock:
     def stage(self, name: str) -> Iterator[None]:
         """What runs inside belongs to ``name``, except what enters a stage of its own."""
         self._charge()
-        self._stack.append(name)
+        self._stack().append(name)
         try:
             yield
         finally:
             self._charge()
-            self._stack.pop()
+            self._stack().pop()
 
     def timed(self, name: str, function: Callable[P, T]) -> Callable[P, T]:
         """``function``, as the stage ``name``."""
@@ -82,10 +89,27 @@ class StageClock:
 
         return call
 
+    def _stack(self) -> list[str]:
+        if not hasattr(self._own, "stack"):
+            self._own.stack = ["other"]
+        stack: list[str] = self._own.stack
+        return stack
+
+    def _now(self) -> float:
+        if threading.get_ident() == self._owner:
+            return time.process_time() - self._elsewhere_s
+        return time.thread_time()
+
     def _charge(self) -> None:
-        now_s = time.process_time()
-        self.cpu_s[self._stack[-1]] += now_s - self._since_s
-        self._since_s = now_s
+        with self._lock:
+            now_s, stack = self._now(), self._stack()
+            spent_s = now_s - getattr(self._own, "since_s", now_s)
+            self._own.since_s = now_s
+            if threading.get_ident() != self._owner:
+                if len(stack) == 1:  # waiting, or code that no stage is put around
+                    return
+                self._elsewhere_s += spent_s
+            self.cpu_s[stack[-1]] += spent_s
 
 
 def watch(clock: StageClock) -> None:
@@ -106,9 +130,9 @@ def recorded_clips() -> Iterator[list[tuple[str, Clip]]]:
     seen: list[tuple[str, Clip]] = []
     score = Detector.score
 
-    def record(self: Detector, clips: list[Clip]) -> list[Score]:
+    def record(self: Detector, clips: list[Clip], keeper: EvidenceKeeper | None = None) -> list[Score]:
         seen.extend((self.spec.name, clip) for clip in clips)
-        return score(self, clips)
+        return score(self, clips, keeper)
 
     with patch.object(Detector, "score", record):
         yield seen
