@@ -15,6 +15,7 @@ from deepscan.training.forge.blend import Image, Pair
 from deepscan.training.forge.generators import Generator
 from deepscan.training.forge.masks import Points, feather
 from deepscan.training.forge.motion import remap, sweep
+from deepscan.training.forge.redraw import Redrawing
 
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
@@ -25,9 +26,7 @@ class Animation:
 
     strength: float
     smoothing: int
-    redrawn: bool
-    generator: int
-    size_px: int
+    redrawing: Redrawing | None
     teeth: float
 
     @staticmethod
@@ -36,9 +35,7 @@ class Animation:
         return Animation(
             strength=float(rng.uniform(0.6, 1.2)),
             smoothing=int(rng.integers(0, 4)),
-            redrawn=bool(generators and rng.random() < 0.9),
-            generator=int(rng.integers(max(1, generators))),
-            size_px=256,
+            redrawing=Redrawing.draw(rng, generators) if generators and rng.random() < 0.9 else None,
             teeth=float(rng.uniform(0.0, 0.6)),
         )
 
@@ -68,8 +65,8 @@ class Animation:
             points = (rest + move).astype(np.float32)
             drawn = remap(still, sweep(rest, points, size))
             drawn = self._mouth(drawn, rest, points)
-            if self.redrawn:
-                drawn = generators[self.generator % len(generators)].redraw(drawn, self.size_px)
+            if self.redrawing:
+                drawn = self.redrawing.whole(drawn, generators)
             fakes.append(drawn)
         return Pair(frames, np.stack(fakes), np.ones((len(frames), *size), np.float32))
 

@@ -10,6 +10,7 @@ per frame, which is what forgers that work frame by frame leave behind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from deepscan.training.forge.masks import Mask, Points, elastic_field, feather, hull_mask, warp
 
 Image = NDArray[np.uint8]
+Redraw = Callable[[Image, Points], Image]
+"""What a generator makes of the face with the mesh ``(468, 2)`` in a picture ``(H, W, 3)``."""
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
 REGION_ODDS = {"face": 0.4, "no forehead": 0.22, "mouth": 0.1, "lower face": 0.16, "eyes and nose": 0.12}
 
@@ -133,13 +136,16 @@ class SelfBlend:
             jitter=float(rng.uniform(0.3, 1.0)) if rng.random() < jitter_odds else 0.0,
         )
 
-    def apply(self, frames: Image, mesh: Points, rng: np.random.Generator) -> Pair:
+    def apply(
+        self, frames: Image, mesh: Points, rng: np.random.Generator, redraw: Redraw | None = None
+    ) -> Pair:
         """Forge a clip (or, with T = 1, an image).
 
         Args:
             frames: ``(T, H, W, 3)`` uint8, a real face.
             mesh: ``(T, 468, 2)`` pixels.
             rng: feeds the jitter of the jittered kind alone.
+            redraw: what draws the face anew before it is blended.
         """
         mesh = smooth(mesh) if not self.jitter else mesh
         size = frames.shape[1:3]
@@ -148,7 +154,7 @@ class SelfBlend:
         reals, fakes, masks = [], [], []
         for frame, points in zip(frames, mesh, strict=True):
             wobble = rng.normal(0, self.jitter, 4) if self.jitter else np.zeros(4)
-            real, fake, mask = self._frame(frame, points, field, width, wobble)
+            real, fake, mask = self._frame(frame, points, field, width, wobble, redraw)
             reals.append(real)
             fakes.append(fake)
             masks.append(mask)
@@ -161,9 +167,11 @@ class SelfBlend:
         field: NDArray[np.float32],
         width: float,
         wobble: NDArray[np.float64],
+        redraw: Redraw | None,
     ) -> tuple[Image, Image, Mask]:
         toned = self.tone.apply(frame)
         source, target = (toned, frame) if self.tone_on_source else (frame, toned)
+        source = redraw(source, points) if redraw else source
         mask = hull_mask(points, self.region, (frame.shape[0], frame.shape[1]))
         mask = feather(warp(mask, field), round(self.erode * width), max(1, round(self.blur * width)))
         move = self._move(points, width, wobble)

@@ -1,20 +1,22 @@
 """Which kind of forgery a pair is, and what each kind needs beside the face itself.
 
-The first three families leave seams; re-synthesis leaves a generator's trace, with a seam or, of the whole
-picture, without one; animation has no seam.
+The first three families leave seams, for one in three around a face that a generator drew; re-synthesis
+leaves a generator's trace, with a seam or, of the whole picture, without one; animation has no seam.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from deepscan.training.forge.animation import Animation
-from deepscan.training.forge.blend import Image, Pair, SelfBlend
+from deepscan.training.forge.blend import Image, Pair, Redraw, SelfBlend
 from deepscan.training.forge.generators import Generator
 from deepscan.training.forge.masks import Points
+from deepscan.training.forge.redraw import Redrawing
 from deepscan.training.forge.reenact import Reenactment
 from deepscan.training.forge.resynthesis import Resynthesis
 from deepscan.training.forge.swap import Swap, nearest
@@ -29,6 +31,8 @@ ODDS = {
     "animation": 0.09,
     "timing": 0.03,
 }
+REDRAWN = 0.35
+"""Share of the blended families whose face goes through a generator first, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,17 @@ def forge(family: str, material: Material, rng: np.random.Generator) -> Pair:
     """A forgery of ``family``, drawn from ``rng``; one that ``material.families`` names."""
     frames, mesh = material.clip.frames, material.clip.mesh
     if family == "self-blend":
-        return SelfBlend.draw(rng).apply(frames, mesh, rng)
+        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(material, rng))
     if family == "swap":
         swap = Swap.draw(rng)
         donor = material.others[nearest(mesh[0], [other.mesh[0] for other in material.others])]
-        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng)
+        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(material, rng))
     if family == "reenactment":
         other = material.others[0] if material.others else material.moments
         moments = material.moments
-        return Reenactment.draw(rng).apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0])
+        reenactment = Reenactment.draw(rng)
+        redraw = _redraw(material, rng)
+        return reenactment.apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0], redraw)
     if family == "resynthesis":
         generators = material.generators
         return Resynthesis.draw(rng, len(generators)).apply(frames, mesh, generators)
@@ -100,3 +106,10 @@ def forge(family: str, material: Material, rng: np.random.Generator) -> Pair:
         driver = max(material.others, key=lambda other: len(other.mesh))
         return animation.apply(frames, mesh, driver.mesh, material.generators, rng)
     return Timing.draw(rng).apply(frames, mesh)
+
+
+def _redraw(material: Material, rng: np.random.Generator) -> Redraw | None:
+    """A generator for the face of a blended family, for a share of the draws."""
+    if not material.generators or rng.random() >= REDRAWN:
+        return None
+    return partial(Redrawing.draw(rng, len(material.generators)).face, generators=material.generators)

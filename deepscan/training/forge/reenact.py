@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepscan.training.forge.blend import Image, Pair, Tone, mix, smooth
+from deepscan.training.forge.blend import Image, Pair, Redraw, Tone, mix, smooth
 from deepscan.training.forge.masks import Points, feather, hull_mask
 from deepscan.training.forge.motion import align, through_size, warp_triangles
 
@@ -52,7 +52,13 @@ class Reenactment:
         )
 
     def apply(
-        self, frames: Image, mesh: Points, moments: Image, moments_mesh: Points, expression: Points
+        self,
+        frames: Image,
+        mesh: Points,
+        moments: Image,
+        moments_mesh: Points,
+        expression: Points,
+        redraw: Redraw | None = None,
     ) -> Pair:
         """Re-enact a clip.
 
@@ -62,12 +68,14 @@ class Reenactment:
             moments: ``(S, H, W, 3)``, other frames of the same face in the same coordinates.
             moments_mesh: ``(S, 468, 2)``.
             expression: mesh ``(468, 2)`` of somebody else, for a face with one moment alone.
+            redraw: what draws the face anew before it is blended.
         """
         size = (int(frames.shape[1]), int(frames.shape[2]))
         width = float(np.ptp(mesh[0, :, 0]))
         fakes, masks = [], []
         for number, (frame, points) in enumerate(zip(frames, smooth(mesh), strict=True)):
             patch = self._patch(frame, points, number, moments, moments_mesh, expression)
+            patch = redraw(patch, points) if redraw else patch
             mask = hull_mask(points, self.region, size)
             grow = max(1, round((0.05 if self.region == "mouth" else 0.0) * width))
             mask = np.asarray(cv2.dilate(mask, np.ones((grow, grow), np.uint8)), np.float32)

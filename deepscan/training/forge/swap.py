@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepscan.training.forge.blend import Image, Pair, mix, smooth
+from deepscan.training.forge.blend import Image, Pair, Redraw, mix, smooth
 from deepscan.training.forge.masks import Mask, Points, elastic_field, feather, hull_mask, warp
 from deepscan.training.forge.motion import align, through_size, warp_triangles
 
@@ -59,7 +59,13 @@ class Swap:
         )
 
     def apply(
-        self, frames: Image, mesh: Points, donor: Image, donor_mesh: Points, rng: np.random.Generator
+        self,
+        frames: Image,
+        mesh: Points,
+        donor: Image,
+        donor_mesh: Points,
+        rng: np.random.Generator,
+        redraw: Redraw | None = None,
     ) -> Pair:
         """Put the donor's face on a clip.
 
@@ -69,6 +75,7 @@ class Swap:
             donor: ``(S, h, w, 3)`` uint8; its frames repeat where the clip is longer.
             donor_mesh: ``(S, 468, 2)`` pixels of the donor's frames.
             rng: feeds the jitter between frames alone.
+            redraw: what draws the face anew before it is blended.
         """
         size = (int(frames.shape[1]), int(frames.shape[2]))
         width = float(np.ptp(mesh[0, :, 0]))
@@ -80,6 +87,7 @@ class Swap:
             face = self._resized(
                 fit(donor[index], size), fit_mesh(donor_mesh[index], donor[index], size), moved
             )
+            face = redraw(face, moved) if redraw else face
             mask = warp(hull_mask(points, self.region, size), field)
             mask = feather(mask, round((self.erode + 0.02) * width), max(1, round(self.blur * width)))
             mask = mask * hull_mask(points, "face", size)

@@ -13,6 +13,7 @@ from deepscan.training.forge import families
 from deepscan.training.forge.families import FAMILIES, ODDS, Face, Material, draw_family, forge
 from deepscan.training.forge.generators import GENERATORS, Generator
 from deepscan.training.forge.motion import remap, sweep, warp_triangles
+from deepscan.training.forge.redraw import Redrawing
 from deepscan.training.forge.reenact import Reenactment
 from deepscan.training.forge.swap import Swap, match_tone, nearest
 from deepscan.training.forge.timing import Timing
@@ -100,6 +101,39 @@ def test_the_same_seed_forges_the_same(family: str, clip_material: Material) -> 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "self-blend"])
 def test_the_real_half_is_the_clip_itself(family: str, clip_material: Material) -> None:
     np.testing.assert_array_equal(forge(family, clip_material, RNG(0)).real, clip_material.clip.frames)
+
+
+@pytest.mark.parametrize("kind", ["clip", "photo"])
+@pytest.mark.parametrize("family", ["self-blend", "swap", "reenactment"])
+def test_a_blended_face_may_come_from_a_generator(
+    family: str,
+    kind: str,
+    clip_material: Material,
+    photo_material: Material,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    material = clip_material if kind == "clip" else photo_material
+    monkeypatch.setattr(families, "REDRAWN", 0.0)
+    plain = forge(family, material, RNG(3))
+    monkeypatch.setattr(families, "REDRAWN", 1.0)
+    drawn = forge(family, material, RNG(3))
+    outside = drawn.mask == 0
+    np.testing.assert_array_equal(drawn.fake[outside], drawn.real[outside])
+    assert np.abs(drawn.fake.astype(int) - plain.fake)[drawn.mask > drawn.mask.max() / 2].mean() > 1
+    without = replace(material, generators=[])
+    np.testing.assert_array_equal(forge(family, without, RNG(3)).fake, plain.fake)
+
+
+def test_a_generator_redraws_the_square_around_the_face_alone(
+    photo_material: Material, generators: list[Generator]
+) -> None:
+    frame, mesh = photo_material.clip.frames[0], photo_material.clip.mesh[0]
+    redrawing = replace(Redrawing.draw(RNG(0), len(generators)), reach=1.3)
+    changed = (redrawing.face(frame, mesh, generators) != frame).any(-1)
+    x, y = mesh[4].round().astype(int)
+    assert changed[y - 9 : y + 9, x - 9 : x + 9].mean() > 0.9
+    assert not changed[:, : int(mesh[:, 0].min() - 0.5 * np.ptp(mesh, axis=0).max())].any()
+    assert (redrawing.whole(frame, generators) != frame).any(-1).mean() > 0.9
 
 
 def test_families_are_drawn_by_their_odds(clip_material: Material) -> None:
