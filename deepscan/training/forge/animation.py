@@ -13,7 +13,7 @@ import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair
 from deepscan.training.forge.generators import Generator
-from deepscan.training.forge.masks import Points, feather
+from deepscan.training.forge.masks import Points, feather, picture_box
 from deepscan.training.forge.motion import remap, sweep
 from deepscan.training.forge.redraw import Redrawing
 
@@ -56,19 +56,21 @@ class Animation:
             generators: what redraws the result.
             rng: chooses the still, and the moment of a driver for a single frame.
         """
-        size = (int(frames.shape[1]), int(frames.shape[2]))
         at = int(rng.integers(len(frames)))
-        still, rest = np.ascontiguousarray(frames[at]), mesh[at]
+        box = picture_box(frames[at])
+        still = np.ascontiguousarray(frames[at][box])
+        rest = np.asarray(mesh[at] - (box[1].start, box[0].start), np.float32)
+        size = (int(still.shape[0]), int(still.shape[1]))
         moves = self._moves(driver, rest, len(frames), rng)
-        fakes = []
-        for move in moves:
+        fakes = np.zeros_like(frames)
+        for fake, move in zip(fakes, moves, strict=True):
             points = (rest + move).astype(np.float32)
             drawn = remap(still, sweep(rest, points, size))
             drawn = self._mouth(drawn, rest, points)
             if self.redrawing:
                 drawn = self.redrawing.whole(drawn, generators)
-            fakes.append(drawn)
-        return Pair(frames, np.stack(fakes), np.ones((len(frames), *size), np.float32))
+            fake[box] = drawn
+        return Pair(frames, fakes, np.ones(frames.shape[:3], np.float32))
 
     def _moves(self, driver: Points, rest: Points, count: int, rng: np.random.Generator) -> Points:
         """Displacements ``(count, 468, 2)`` from rest, in the still's pixels, smoothed over time."""

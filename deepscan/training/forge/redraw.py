@@ -8,7 +8,7 @@ import numpy as np
 
 from deepscan.training.forge.blend import Image
 from deepscan.training.forge.generators import Generator
-from deepscan.training.forge.masks import Points
+from deepscan.training.forge.masks import Points, picture_box
 
 FACE_PX = (96, 128, 192, 256, 256)
 """What generators put out for the square around a face: 96 px are Wav2Lip's."""
@@ -46,8 +46,11 @@ class Redrawing:
         )
 
     def whole(self, image: Image, generators: list[Generator]) -> Image:
-        """``(H, W, 3)`` uint8, all of it drawn anew."""
-        return self._through(image, generators, self.whole_px)
+        """``(H, W, 3)`` uint8 with all that its ``picture_box`` holds drawn anew."""
+        box = picture_box(image)
+        drawn = image.copy()
+        drawn[box] = self._through(image[box], generators, self.whole_px)
+        return drawn
 
     def face(self, frame: Image, points: Points, generators: list[Generator]) -> Image:
         """``(H, W, 3)`` uint8 with the square around the mesh ``(468, 2)``, pixels, drawn anew."""

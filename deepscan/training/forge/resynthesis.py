@@ -11,7 +11,7 @@ import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair, mix
 from deepscan.training.forge.generators import Generator
-from deepscan.training.forge.masks import Points, feather, hull_mask
+from deepscan.training.forge.masks import Points, feather, hull_mask, picture_box
 from deepscan.training.forge.redraw import Redrawing
 
 
@@ -42,7 +42,9 @@ class Resynthesis:
         for frame, points in zip(frames, mesh, strict=True):
             if self.whole:
                 fakes.append(self.redrawing.whole(frame, generators))
-                masks.append(np.ones(frame.shape[:2], np.float32))
+                mask = np.zeros(frame.shape[:2], np.float32)
+                mask[picture_box(frame)] = 1
+                masks.append(mask)
                 continue
             drawn = self.redrawing.face(frame, points, generators)
             width = float(np.ptp(points[:, 0]))

@@ -136,6 +136,22 @@ def test_a_generator_redraws_the_square_around_the_face_alone(
     assert (redrawing.whole(frame, generators) != frame).any(-1).mean() > 0.9
 
 
+@pytest.mark.parametrize("family", ["animation", "resynthesis"])
+def test_a_whole_portrait_keeps_its_edges(
+    family: str, photo_material: Material, generators: list[Generator]
+) -> None:
+    """A softened or bent edge of the picture would tell forgeries without a look at the face."""
+    square = np.zeros_like(photo_material.clip.frames)
+    square[:, 20:, 30:-10] = np.maximum(photo_material.clip.frames[:, 20:, 30:-10], 1)
+    face = Face(square, photo_material.clip.mesh)
+    seen = set()
+    for seed in range(12):
+        pair = forge(family, replace(photo_material, clip=face, moments=face), RNG(seed))
+        np.testing.assert_array_equal(pair.fake.any(-1), square.any(-1))
+        seen.add(bool((pair.fake != square).any(-1)[0, 30:, 40:-20].mean() > 0.9))
+    assert True in seen
+
+
 def test_families_are_drawn_by_their_odds(clip_material: Material) -> None:
     assert set(ODDS) == set(FAMILIES) and sum(ODDS.values()) == pytest.approx(1)
     rng = RNG(0)
