@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepscan.training.figures import Evaluation
     from deepscan.training.score import ScoredFile
 
+WORST = 10
 SIDES = ("auto", "all", "train", "val", "test")
 
 
@@ -28,6 +29,15 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR", help="Draw ROC, reliability and score histograms as PNG into this folder."
+        ),
+    ] = None,
+    worst_files: Annotated[
+        Path | None,
+        typer.Option(
+            "--worst",
+            metavar="FILE",
+            help="List the real files scored highest and the forged ones scored lowest, to be looked at: "
+            "deepscan --file-list FILE --html worst.html.",
         ),
     ] = None,
     weights: Annotated[Path | None, typer.Option("--weights", metavar="DIR", help="Weights folder.")] = None,
@@ -59,8 +69,9 @@ def evaluate(
         raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
     from deepscan.config import ScanConfig
     from deepscan.scan import Scanner
+    from deepscan.training.calibrate import judged_anew
     from deepscan.training.corpora import choose_side, need_classes, read_corpora
-    from deepscan.training.figures import by_detector, evaluation
+    from deepscan.training.figures import by_detector, evaluation, worst
     from deepscan.training.plots import write_plots
     from deepscan.training.score import ShufflingScanner, resume_scores, score_files
 
@@ -75,18 +86,23 @@ def evaluate(
                 progress.said(_line(file))
                 files.append(file)
         else:
-            files = resume_scores(
+            kept = resume_scores(
                 scores,
                 rows,
                 lambda: scanner,
                 scanner.weights.manifest,
                 lambda file: progress.said(_line(file)),
             )
+            # Scores outlive a calibration.
+            files = [judged_anew(file, scanner.calibration) for file in kept]
     result = evaluation(files, scanner.calibration, scanner.thresholds)
     print_evaluation(result)
     if plots is not None:
         for path in write_plots(plots, by_detector(files, scanner.calibration), scanner.thresholds):
             typer.echo(f"drawn: {path}", err=True)
+    if worst_files is not None:
+        with opened(worst_files) as stream:
+            stream.writelines(f"{file.file}\n" for file in worst(files, WORST))
     if out is not None:
         with opened(out) as stream:
             write_evaluation(result, stream)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,13 @@ def file_probability(file: ScoredFile, calibration: Calibration) -> float:
     tracks = [TrackVerdict(number, probability, ()) for number, probability in enumerate(fused)]
     known = [one.probability for one in weigh_tracks(tracks) if one.probability is not None]
     return max(known, default=0.5)
+
+
+def judged_anew(file: ScoredFile, calibration: Calibration) -> ScoredFile:
+    """The file with the probability that a scan with this calibration gives it; without scores as it is."""
+    if file.probability is None or not file.logits:
+        return file
+    return replace(file, probability=file_probability(file, calibration))
 
 
 def fused_or_none(logits: Mapping[str, float], calibration: Calibration) -> float | None:

@@ -220,6 +220,13 @@ def count_verdicts(files: Sequence[ScoredFile], thresholds: tuple[float, float])
     return verdicts
 
 
+def worst(files: Sequence[ScoredFile], count: int) -> list[ScoredFile]:
+    """The ``count`` real files of the highest probabilities, then the forged ones of the lowest."""
+    seen = sorted((file for file in files if file.probability is not None), key=lambda f: f.probability or 0)
+    real, forged = ([file for file in seen if file.label == label] for label in (0, 1))
+    return real[::-1][:count] + forged[:count]
+
+
 def auc_with_interval(files: Sequence[ScoredFile], scores: Scores) -> Figures:
     """``auc``, ``auc_low``, ``auc_high`` (95 %, bootstrap over identities), and both classes' counts."""
     return _judged(files, scores.tolist()).figures(AUC_ALONE)

@@ -142,3 +142,20 @@ def test_a_corpus_that_cannot_be_used_is_one_sentence(
     err = capsys.readouterr().err
     assert sentence in err
     assert len(err.splitlines()) == 1
+
+
+def test_kept_scores_are_judged_by_the_calibration_of_today(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, worst, figures = tmp_path / "scores.jsonl", tmp_path / "worst.txt", tmp_path / "figures.json"
+    assert measure(folder, "--scores", str(scores), "--worst", str(worst)) == 0
+    assert [Path(line).name for line in worst.read_text().splitlines()] == [
+        "dark2.png", "dark1.png", "bright2.png", "bright1.png"
+    ]  # fmt: skip
+    kept = [json.loads(line) for line in scores.read_text().splitlines()]
+    scores.write_text(
+        "".join(json.dumps({**one, "probability": 0.5}) + "\n" for one in kept if one["logits"])
+    )
+    assert measure(folder, "--scores", str(scores), "-o", str(figures)) == 0
+    assert json.loads(figures.read_text())["groups"]["ensemble"]["auc"] == 1, "not those of an earlier one"
+    assert "ensemble" in capsys.readouterr().out

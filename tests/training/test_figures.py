@@ -20,6 +20,7 @@ from deepscan.training.figures import (
     evaluation,
     fusion_figures,
     shuffled_figures,
+    worst,
 )
 from deepscan.training.score import ScoredFile
 
@@ -157,6 +158,13 @@ def test_an_evaluation_counts_every_file_once() -> None:
         "fake files without a score (no_face)": 1,
     }
     assert result.thresholds == {"fake": 0.75, "real": 0.3}
+
+
+def test_the_worst_of_each_class_come_worst_first() -> None:
+    assert [one.file for one in worst([*FILES, file(0, None, "gone", 9)], 2)] == [
+        "original3", "original2", "lips3", "lips1"
+    ]  # fmt: skip
+    assert len(worst(FILES, 99)) == len(FILES)
 
 
 def test_files_without_any_score_still_make_a_report() -> None:

@@ -38,7 +38,7 @@ def picture_box(square: NDArray[np.uint8]) -> tuple[slice, slice]:
 
     Whole pictures are forged inside this box alone: their edges stay as sharp and straight as real ones'.
     """
-    lit = square.any(-1)
+    lit: NDArray[np.bool_] = np.any(square, axis=2)
     if not lit.any():
         return slice(0, square.shape[0]), slice(0, square.shape[1])
     rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
