@@ -47,6 +47,7 @@ class ScoredFile:
         clips: per detector, every clip of the largest face's track, as the network scored it.
         shuffled: as ``logits``, frames in random order; temporal detectors alone, where it was asked for.
         weights: which networks said so, see ``fingerprint``; empty when that was not kept.
+        face_width_px: of the largest face's track, median; 0 when that was not kept.
     """
 
     file: str
@@ -61,6 +62,7 @@ class ScoredFile:
     clips: dict[str, ClipScores] = field(default_factory=dict)
     shuffled: dict[str, float] = field(default_factory=dict)
     weights: str = ""
+    face_width_px: int = 0
 
 
 def score_files(rows: Iterable[Source], scanner: Scanner) -> Iterator[ScoredFile]:
@@ -135,6 +137,7 @@ def scored(
         others=tuple(track_logits(other) for other in report.tracks if other is not track),
         clips={} if track is None else _clips(track),
         shuffled={name: aggregate(probabilities) for name, probabilities in own.items()},
+        face_width_px=0 if track is None else track.face_width_px,
     )
 
 
