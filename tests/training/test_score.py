@@ -114,7 +114,8 @@ def test_kept_scores_of_other_files_or_other_weights_are_refused(
     path, manifest = tmp_path / "scores.jsonl", scanner.weights.manifest
     first = resume_scores(path, rows, lambda: scanner, manifest)
     assert load_scores(path) == first
-    assert 40 < first[0].face_width_px < Image.open(portrait_photo).width
+    with Image.open(portrait_photo) as photo:
+        assert 40 < first[0].face_width_px < photo.width
     assert resume_scores(path, rows, lambda: pytest.fail("scanned again"), manifest) == first
     with pytest.raises(UsageError, match="not among these files"):
         resume_scores(path, [replace(rows[0], file=tmp_path / "other.jpg")], lambda: scanner, manifest)
