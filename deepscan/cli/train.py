@@ -243,9 +243,10 @@ def fit(
     """
     need_extra()
     names = _detectors(detectors)
-    from deepscan.training.loop import TrainConfig, train
+    from deepscan.training.loop import train
     from deepscan.training.prepare import load_index
     from deepscan.training.recipes import clips_seen, described, recipe_of
+    from deepscan.training.settings import TrainConfig
     from deepscan.training.start import find_start
 
     starts = {name: find_start(init, name) for name in names}
