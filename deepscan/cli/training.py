@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from deepscan.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from deepscan.faces import FaceEngine
     from deepscan.training.mesh import FaceMesh
 
@@ -58,6 +58,9 @@ class Counted:
 @contextmanager
 def counted(what: str, total: int) -> Iterator[Counted]:
     """A bar over ``total`` items; without a terminal its lines alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield Counted(None)

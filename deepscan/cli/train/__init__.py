@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import typer
 
+from deepscan.cli.group import MARKUP
 from deepscan.cli.train import fit, forgeries, prepare, run, shipping
 
 app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    add_completion=False,
+    rich_markup_mode=MARKUP,
     help="""Train detectors on your own media (needs the `train` extra).
 
 With 50 videos of each class and one evening: `deepscan train run real/ fake/ --out weights-mine --hours 4`,
