@@ -80,6 +80,7 @@ def evaluate(
                 lambda: scanner,
                 scanner.weights.manifest,
                 lambda file: progress.said(_line(file)),
+                shuffled=shuffle_frames,
             )
     result = evaluation(files, scanner.calibration, scanner.thresholds)
     print_evaluation(result)
