@@ -1,14 +1,15 @@
 """Tiny real ONNX networks that keep the detectors' contract, and a manifest for them.
 
 They stand in for the trained ones where a test is about plumbing: the probability is the sigmoid of the
-crop's mean brightness, so a bright face is "fake" and a dark one is "real".
+crop's mean brightness, so a bright face is "fake" and a dark one is "real"; or of how much it changes from
+frame to frame, so a face that flickers is "fake".
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,41 @@ FACE_MODEL = Path(__file__).parents[1] / "weights" / "faces" / "retinaface_mnet0
 
 def brightness_net(path: Path, name: str, *, gain: float = 12.0, middle: float = 0.5) -> Path:
     """Write a network: probability = sigmoid(gain * (mean(pixels) / 255 - middle))."""
+    return _net(path, name, [], gain=gain, middle=middle)
+
+
+def motion_net(path: Path, name: str, *, gain: float = 80.0, middle: float = 0.02) -> Path:
+    """Write a network: probability = sigmoid(gain * (mean(abs(next frame - frame)) / 255 - middle))."""
+    nodes = [
+        helper.make_node("Slice", ["x", "one", "end", "one"], ["next"]),
+        helper.make_node("Slice", ["x", "zero", "last", "one"], ["frame"]),
+        helper.make_node("Sub", ["next", "frame"], ["change"]),
+        helper.make_node("Abs", ["change"], ["motion"]),
+    ]
+    constants = {"zero": [0], "one": [1], "last": [-1], "end": [SPECS[name].frames]}
+    places = [numpy_helper.from_array(np.array(value, np.int64), key) for key, value in constants.items()]
+    return _net(path, name, nodes, places, gain=gain, middle=middle)
+
+
+def _net(
+    path: Path,
+    name: str,
+    nodes: Sequence[onnx.NodeProto],
+    more: Sequence[onnx.TensorProto] = (),
+    *,
+    gain: float,
+    middle: float,
+) -> Path:
+    """Write a network that averages what ``nodes`` make of ``x``, the pixels as float."""
     spec = SPECS[name]
     clip = () if spec.frames == 1 else (spec.frames,)
     shape = ("batch", *clip, spec.size_px, spec.size_px, 3)
     axes = list(range(1, len(shape)))
+    averaged = nodes[-1].output[0] if nodes else "x"
     nodes = [
         helper.make_node("Cast", ["pixels"], ["x"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["x"], ["mean"], axes=axes, keepdims=0),
+        *nodes,
+        helper.make_node("ReduceMean", [averaged], ["mean"], axes=axes, keepdims=0),
         helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
         helper.make_node("Sub", ["scaled", "offset"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
@@ -39,7 +68,7 @@ def brightness_net(path: Path, name: str, *, gain: float = 12.0, middle: float =
         name,
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape)],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ("batch",))],
-        [numpy_helper.from_array(np.float32(value), key) for key, value in constants.items()],
+        [*more, *(numpy_helper.from_array(np.float32(value), key) for key, value in constants.items())],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,18 +82,24 @@ def write_weights(
     gains: Mapping[str, float] | None = None,
     weights: Mapping[str, float] | None = None,
     middle: float = 0.5,
+    motion: Sequence[str] = (),
 ) -> Path:
-    """Write five brightness networks and their manifest.
+    """Write five networks and their manifest.
 
     Args:
         root: folder to fill.
         gains: per detector, instead of 12; NaN makes a network that returns NaN.
         weights: per detector, its weight in the ensemble instead of 1.
         middle: brightness at which the probability is 0.5.
+        motion: detectors that look at changes from frame to frame instead of brightness.
     """
     tables = []
     for name in SPECS:
-        path = brightness_net(root / f"{name}.onnx", name, gain=(gains or {}).get(name, 12.0), middle=middle)
+        path = root / f"{name}.onnx"
+        if name in motion:
+            motion_net(path, name)
+        else:
+            brightness_net(path, name, gain=(gains or {}).get(name, 12.0), middle=middle)
         tables.append(
             f"[detectors.{name}]\n{_file(path, root)}"
             'spec_version = "1"\ntraining_data = "none"\nrecipe = "none"\n'

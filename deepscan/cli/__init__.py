@@ -9,28 +9,36 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, ClassVar, NoReturn
 
 import typer
 
 from deepscan.cli import doctor, evaluate, scan, schema, train, weights
 from deepscan.cli.exit_codes import ERROR
-from deepscan.cli.group import ScanByDefault
+from deepscan.cli.group import MARKUP, ScanByDefault
 from deepscan.errors import DeepscanError
+
+
+class Commands(ScanByDefault):
+    """All commands, in the order of the help page."""
+
+    sources: ClassVar = {
+        "scan": scan.scan,
+        "doctor": doctor.doctor,
+        "evaluate": evaluate.evaluate,
+        "schema": schema.schema,
+        "weights": weights.app,
+        "train": train.app,
+    }
+
 
 app = typer.Typer(
     name="deepscan",
-    cls=ScanByDefault,
-    rich_markup_mode="markdown",  # lets paragraphs flow with the width of the terminal
+    cls=Commands,
+    rich_markup_mode=MARKUP,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("scan")(scan.scan)
-app.command("doctor")(doctor.doctor)
-app.add_typer(weights.app, name="weights")
-app.add_typer(train.app, name="train")
-app.command("evaluate")(evaluate.evaluate)
-app.command("schema")(schema.schema)
 
 
 def _print_version(wanted: bool) -> None:

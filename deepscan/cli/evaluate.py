@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -92,6 +91,7 @@ def evaluate(
                 lambda: scanner,
                 scanner.weights.manifest,
                 lambda file: progress.said(_line(file)),
+                shuffled=shuffle_frames,
             )
             # Scores outlive a calibration.
             files = [judged_anew(file, scanner.calibration) for file in kept]
@@ -115,6 +115,8 @@ def _line(file: ScoredFile) -> str:
 
 def write_evaluation(result: Evaluation, stream: TextIO) -> None:
     """All figures as JSON; null for those that could not be measured."""
+    import json
+
     json.dump(_without_nan(asdict(result)), stream, indent=1)
     stream.write("\n")
 

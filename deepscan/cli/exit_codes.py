@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from deepscan.report.outcome import outcome
-
 if TYPE_CHECKING:
     from deepscan.config import FailOn
     from deepscan.results import FileReport
@@ -26,6 +24,8 @@ NOT_SCANNED = 3
 
 def exit_code(files: Iterable[FileReport], fail_on: FailOn) -> int:
     """The exit code of a finished run."""
+    from deepscan.report.outcome import outcome
+
     outcomes = {outcome(file, fail_on) for file in files}
     if "flagged" in outcomes:
         return FLAGGED

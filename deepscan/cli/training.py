@@ -1,4 +1,4 @@
-"""What the commands around training share: their arguments, a counted progress bar, the extra's check."""
+"""What the commands around training share: arguments and their checks, a counted progress bar."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from deepscan.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from deepscan.faces import FaceEngine
+    from deepscan.training.mesh import FaceMesh
 
 Corpora = Annotated[
     list[Path],
@@ -27,6 +31,12 @@ Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", metavar="PATTERN", help="Only files of these kinds, such as '*c23'."),
 ]
+Cache = Annotated[Path, typer.Option("--cache", help="Folder of prepared faces.")]
+ValidateOn = Annotated[
+    list[str] | None,
+    typer.Option("--validate-on", metavar="PATTERN", help="Identities or sources kept out of training."),
+]
+WeightsFolder = Annotated[Path, typer.Option("--weights", help="Weights folder to write to.")]
 EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
 
 
@@ -48,6 +58,9 @@ class Counted:
 @contextmanager
 def counted(what: str, total: int) -> Iterator[Counted]:
     """A bar over ``total`` items; without a terminal its lines alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield Counted(None)
@@ -65,3 +78,44 @@ def need_extra(*more: str) -> None:
         raise UsageError(
             f"training needs {', '.join(missing)}; install it with `pip install 'deepscan[train]'`."
         )
+
+
+def check_detector(detector: str) -> None:
+    """Raises UsageError where there is no such detector."""
+    from deepscan.detectors import SPECS
+
+    if detector not in SPECS:
+        raise UsageError(f"there is no detector {detector!r}; choose from {', '.join(SPECS)}.")
+
+
+def named_detectors(said: list[str]) -> list[str]:
+    """The detectors that were named, each once; ``all`` is all. Raises UsageError where one is none."""
+    from deepscan.detectors import SPECS
+
+    if said == ["all"]:
+        return list(SPECS)
+    for name in said:
+        check_detector(name)
+    return list(dict.fromkeys(said))
+
+
+def known_families(names: list[str]) -> tuple[str, ...]:
+    """The families of forgeries that were named. Raises UsageError where one does not exist."""
+    from deepscan.training.forge.families import FAMILIES
+
+    for name in names:
+        if name not in FAMILIES:
+            raise UsageError(f"there is no family {name!r} of forgeries; choose from {', '.join(FAMILIES)}.")
+    return tuple(names)
+
+
+def face_models() -> tuple[FaceEngine, FaceMesh]:
+    """What finds faces and their meshes: the shipped models, on the CPU."""
+    from deepscan.faces import FaceEngine
+    from deepscan.runtime import CPU, thread_count
+    from deepscan.training.mesh import FaceMesh
+    from deepscan.weights import Weights
+
+    weights = Weights()
+    engine = FaceEngine(weights.face_path(), providers=[CPU], threads=thread_count())
+    return engine, FaceMesh(weights.face_path("facemesh_468"), threads=thread_count())

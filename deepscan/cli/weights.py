@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepscan.cli.exit_codes import ERROR
+from deepscan.cli.group import MARKUP
 
 if TYPE_CHECKING:
     from deepscan.weights import DetectorEntry, ModelFile, Weights
 
-app = typer.Typer(no_args_is_help=True, help="List or verify the model files.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=MARKUP,
+    help="List or verify the model files.",
+)
 
 Folder = Annotated[
     Path | None, typer.Option("--weights", metavar="DIR", help="Weights folder instead of the shipped one.")

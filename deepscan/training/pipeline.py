@@ -27,12 +27,14 @@ from deepscan.training.calibrate import Fit, fit
 from deepscan.training.corpora import Source, need_classes
 from deepscan.training.data import usable
 from deepscan.training.figures import Evaluation, detector_figures, evaluation, fusion_figures
-from deepscan.training.loop import CHECKPOINT, TrainConfig, train
+from deepscan.training.loop import train
 from deepscan.training.mesh import FaceMesh
 from deepscan.training.parallel import join
 from deepscan.training.prepare import Sample, Split, fill, load_index
 from deepscan.training.recipes import recipe_of
+from deepscan.training.run_folder import CHECKPOINT
 from deepscan.training.score import ScoredFile, resume_scores
+from deepscan.training.settings import TrainConfig
 from deepscan.training.ship import enter_calibration, enter_detector, enter_face_model, read_table, ship
 from deepscan.training.start import find_start
 from deepscan.weights import find_root, read_manifest

@@ -2,14 +2,14 @@
 
 ``robust`` makes forgeries from the reals on the fly and adds the corpus' own, through shared degradation.
 ``paper`` is each paper's own recipe on the corpus' own forgeries; frames, crops and losses are the papers' in
-both (``detectors/``, ``training/nets/``). What a paper leaves open is listed under ``open`` and filled in
-with what is usual.
+both (``detectors/``, ``training/nets/``). ``PAPER`` states what a paper says; what it leaves open is listed
+under ``open`` and filled in with what is usual, ``FILLED_IN``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from deepscan.detectors import SPECS
@@ -40,6 +40,7 @@ class Recipe:
         clean: no degradation.
         brightened: brightness changes alone, as the only degradation; goes with ``clean``.
         jittered: boxes are moved and mirrored at random.
+        source: where the paper says so; empty where it says nothing.
         open: what the paper does not say.
     """
 
@@ -56,6 +57,7 @@ class Recipe:
     clean: bool = False
     brightened: bool = False
     jittered: bool = True
+    source: str = ""
     open: tuple[str, ...] = ()
 
     def total_steps(self, samples: int) -> int:
@@ -63,34 +65,47 @@ class Recipe:
         return self.steps or max(1, self.epochs * samples // (2 * self.pairs))
 
 
+USUAL = Recipe(
+    optimizer="adam",
+    rate=1e-3,
+    weight_decay=0.0,
+    schedule="constant",
+    warmup=0,
+    pairs=8,
+    steps=0,
+    epochs=20,
+    own_share=1.0,
+    clean=True,
+    jittered=False,
+)
+"""Where a paper is silent; the papers make no forgeries of their own, and degrade and move nothing unsaid."""
+
+FILLED_IN = {
+    "gml": replace(USUAL, momentum=0.9),
+    "global_local": replace(USUAL, momentum=0.9, schedule="cosine", epochs=30),
+    "sola": USUAL,
+    "resnet3d": replace(USUAL, rate=1e-4),
+    "local_features": replace(USUAL, pairs=16),
+}
+"""What each paper leaves open, filled in."""
+
 PAPER = {
-    "gml": Recipe(
+    "gml": replace(
+        FILLED_IN["gml"],
         optimizer="sgd",
         rate=1e-3,
         weight_decay=1e-6,
-        momentum=0.9,
-        schedule="constant",
-        warmup=0,
         pairs=8,
         steps=150_000,
-        own_share=1.0,
-        clean=True,
-        jittered=False,
+        epochs=0,
+        source="section 3",
         open=("momentum", "schedule", "augmentation (none here)"),
     ),
-    "global_local": Recipe(
+    "global_local": replace(
+        FILLED_IN["global_local"],
         optimizer="sgd",
         rate=1e-2,
-        weight_decay=0.0,
-        momentum=0.9,
-        schedule="cosine",
-        warmup=0,
-        pairs=8,
-        steps=0,
-        epochs=30,
-        own_share=1.0,
-        clean=True,
-        jittered=False,
+        source="section 3.1",
         open=(
             "rate (1e-2 or 1e-3)",
             "momentum",
@@ -100,50 +115,29 @@ PAPER = {
             "augmentation (none here)",
         ),
     ),
-    "sola": Recipe(
+    "sola": replace(
+        FILLED_IN["sola"],
         optimizer="adam",
         rate=1e-3,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup=0,
         pairs=16,
-        steps=0,
         epochs=50,
-        own_share=1.0,
-        clean=True,
-        jittered=False,
+        source="section 4.1",
         open=("schedule", "augmentation (none here)"),
     ),
-    "resnet3d": Recipe(
+    "resnet3d": replace(
+        FILLED_IN["resnet3d"],
         optimizer="adam",
-        rate=1e-4,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup=0,
-        pairs=8,
-        steps=0,
-        epochs=20,
-        own_share=1.0,
-        clean=True,
         brightened=True,
         jittered=True,
+        source="section 5",
         open=("rate", "schedule", "batch size", "duration", "strength of crop and brightness changes"),
     ),
-    "local_features": Recipe(
-        optimizer="adam",
-        rate=1e-3,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup=0,
-        pairs=16,
-        steps=0,
-        epochs=20,
-        own_share=1.0,
-        clean=True,
-        jittered=False,
+    "local_features": replace(
+        FILLED_IN["local_features"],
         open=("optimizer", "rate", "schedule", "batch size", "duration", "augmentation (none here)"),
     ),
 }
+"""What each paper says, and where."""
 
 
 def clips_seen(samples: Sequence[Sample], detector: str, *, stills: bool) -> int:
@@ -180,6 +174,8 @@ def described(name: str, detector: str) -> str:
         f"  forgeries   {_forgeries(recipe)}",
         f"  losses      as in the paper, training/nets/{detector}.py",
     ]
+    if recipe.source:
+        lines.append(f"  the paper says so in {recipe.source}")
     if recipe.open:
         lines.append(f"  the paper leaves open: {', '.join(recipe.open)}")
     return "\n".join(lines)

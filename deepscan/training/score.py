@@ -17,6 +17,7 @@ import numpy as np
 
 from deepscan.clips import Clip
 from deepscan.config import ScanConfig
+from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.detectors.detector import Detector
 from deepscan.ensemble import aggregate
@@ -85,6 +86,8 @@ def resume_scores(
     scanner: Callable[[], Scanner],
     manifest: Manifest,
     report: Callable[[ScoredFile], None] = lambda file: None,
+    *,
+    shuffled: bool = False,
 ) -> list[ScoredFile]:
     """Scores of every row, kept in ``path`` line by line as they come; what is kept is not scanned again.
 
@@ -94,13 +97,17 @@ def resume_scores(
         scanner: makes the scanner, when there is something left to scan.
         manifest: of the weights that score.
         report: called with every file that was scanned.
+        shuffled: the scores must be of frames in random order, too.
 
     Raises:
-        UsageError: ``path`` holds files that ``rows`` do not name, or scores of other weights.
+        UsageError: ``path`` holds files that ``rows`` do not name, scores of other weights, or scores of
+            frames in order alone where both are wanted.
     """
     done = load_scores(path) if path.exists() else []
     if any(file.weights not in ("", fingerprint(manifest)) for file in done):
         raise UsageError(f"{path} holds scores of other weights; remove it or name another file.")
+    if shuffled and any(temporal(file.logits) - temporal(file.shuffled) for file in done):
+        raise UsageError(f"{path} holds scores of frames in order alone; remove it or name another file.")
     names = {str(row.file) for row in rows}
     strange = [file.file for file in done if file.file not in names]
     if strange:
@@ -117,6 +124,11 @@ def resume_scores(
                 known[file.file] = file
                 report(file)
     return [known[str(row.file)] for row in rows]
+
+
+def temporal(names: Iterable[str]) -> set[str]:
+    """Those of some detectors that look at clips."""
+    return {name for name in names if SPECS[name].frames > 1}
 
 
 def scored(
@@ -161,7 +173,7 @@ class ShufflingScanner(Scanner):
     def __init__(self, config: ScanConfig) -> None:
         super().__init__(config)
         self._shufflers = {
-            name: Shuffler(detector) for name, detector in self._detectors.items() if detector.spec.frames > 1
+            name: Shuffler(self._detectors[name]) for name in sorted(temporal(self._detectors))
         }
         self._detectors |= self._shufflers
 

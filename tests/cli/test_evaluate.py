@@ -130,6 +130,47 @@ def test_frames_in_random_order_are_scored_for_temporal_detectors(
     assert all(one["score_change"] == 0 for one in shuffled.values()), "brightness has no order"
 
 
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real that brightens slowly, a fake that flickers, and weights whose 3D network measures changes."""
+    root = tmp_path_factory.mktemp("moving")
+    write_weights(root / "weights", motion=["resnet3d"])
+    lights = {"real": np.linspace(0.4, 1.0, 18), "fake": np.tile([0.8, 0.9], 9)}
+    for name, light in lights.items():
+        frames = [(make.portrait(200) * value).astype(np.uint8) for value in light]
+        make.write_clip(root / f"{name}.mp4", frames)
+    (root / "all.csv").write_text("file,label\nreal.mp4,real\nfake.mp4,fake\n", encoding="utf-8")
+    return root
+
+
+def test_a_detector_that_uses_time_loses_by_frames_in_random_order(moving: Path) -> None:
+    out = moving / "figures.json"
+    args = ["evaluate", str(moving / "all.csv"), "--weights", str(moving / "weights"), "-o", str(out)]
+    assert run([*args, "--shuffle-frames"]) == 0
+    shuffled = json.loads(out.read_text(encoding="utf-8"))["shuffled"]
+    assert shuffled["resnet3d"]["auc"] == 1, "in order only the flicker changes much"
+    assert shuffled["resnet3d"]["auc_shuffled"] == 0, "in random order the slow change jumps further"
+    assert shuffled["resnet3d"]["difference"] == 1
+    assert shuffled["resnet3d"]["score_change"] > 0.1
+    assert shuffled["gml"]["score_change"] == shuffled["global_local"]["score_change"] == 0
+
+
+def test_scores_that_were_kept_without_random_order_are_not_taken_for_such(
+    moving: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = moving / "scores.jsonl"
+    args = ["evaluate", str(moving / "all.csv"), "--weights", str(moving / "weights"), "--scores", str(kept)]
+    assert run(args) == 0
+    assert run([*args, "--shuffle-frames"]) == 2
+    assert "holds scores of frames in order alone; remove it or name another file" in capsys.readouterr().err
+    kept.unlink()
+    assert run([*args, "--shuffle-frames"]) == 0
+    first = capsys.readouterr().out
+    assert "AUC with frames in order, in random order" in first
+    assert run([*args, "--shuffle-frames"]) == 0
+    assert capsys.readouterr().out == first, "nothing was left to scan"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"), [("file\na.mp4\n", "has no column label"), ("file,label\n", "lists no media")]
 )

@@ -64,8 +64,9 @@ def test_a_mistake_is_one_sentence_on_stderr(
 
 
 def test_every_command_can_be_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in app.registered_commands:
-        name = str(command.name)
+    names = CliRunner().invoke(app, ["--help"]).output.split()
+    for name in ("scan", "doctor", "evaluate", "schema", "weights", "train"):
+        assert name in names
         assert run([name[:-2] + name[-1] + name[-2]]) == 2
         assert f"did you mean `{name}`?" in capsys.readouterr().err
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,21 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from deepscan.detectors import SPECS
 from deepscan.faces import FaceEngine
+from deepscan.training.forge.degrade import Degradation
+from deepscan.training.loop import train
 from deepscan.training.mesh import FaceMesh
+from deepscan.training.mixed import OwnPairs
 from deepscan.training.nets.gml import Gml
 from deepscan.training.prepare import Sample, Split, load_index, prepare
+from deepscan.training.settings import TrainConfig
 from tests.media import make
 
 FACES = Path(__file__).parents[2] / "weights" / "faces"
 COLUMNS = ("file", "label", "identity", "source", "licence", "kind")
 VALIDATED = Split(patterns=("v-*",))
+CONFIG = TrainConfig("local_features", steps=3, pairs=1, warmup=1, seed=5)
 
 
 def write_corpus(path: Path, rows: Sequence[tuple[str, str, str]]) -> Path:
@@ -104,3 +111,50 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh:
         for row, said in prepare([corpus], cache, VALIDATED, engine, mesh)
     }
     return Prepared(cache, corpus, outcomes, load_index(cache))
+
+
+@pytest.fixture(scope="session")
+def owned(prepared: Prepared) -> list[Sample]:
+    """The prepared samples with a forgery of the validated person, and two windows taken for forgeries."""
+    windows = [replace(s, label="fake") for s in prepared.samples if s.kind == "window"]
+    return [*prepared.samples, *windows]
+
+
+def own_pairs_of(
+    prepared: Prepared, samples: list[Sample], split: str = "train", name: str = "local_features"
+) -> OwnPairs:
+    """Own pairs of one side as they are: not degraded, not moved."""
+    side = [sample for sample in samples if sample.split == split]
+    return OwnPairs(prepared.cache, side, SPECS[name], degrade=lambda rng: Degradation.none(), augment=False)
+
+
+@contextmanager
+def without_h264() -> Iterator[None]:
+    """x264 itself is not exact to the bit from one call to the next, and many tests are about our streams."""
+    draw = Degradation.draw
+
+    def without(rng: np.random.Generator, *, still: bool) -> Degradation:
+        return replace(draw(rng, still=still), h264_crf=None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Degradation, "draw", without)
+        yield
+
+
+@pytest.fixture
+def no_h264() -> Iterator[None]:
+    with without_h264():
+        yield
+
+
+@pytest.fixture(scope="session")
+def whole(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a run with ``CONFIG`` that nobody stopped."""
+    with without_h264():
+        return train(CONFIG, prepared.cache, tmp_path_factory.mktemp("run"))
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The network of a checkpoint, by name."""
+    model: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["model"]
+    return model

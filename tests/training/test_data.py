@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -206,19 +205,6 @@ def test_a_view_moves_and_scales_the_box() -> None:
     np.testing.assert_allclose(View((0.1, -0.1), 0.5).box(box), [17, 26, 27, 46])
     views = [View.draw(RNG(seed)) for seed in range(40)]
     assert {view.mirror for view in views} == {False, True}
-
-
-@pytest.fixture(scope="function")
-def no_h264() -> Iterator[None]:
-    """x264 itself is not exact to the bit from one call to the next; these tests are about our streams."""
-    draw = Degradation.draw
-
-    def without(rng: np.random.Generator, *, still: bool) -> Degradation:
-        return replace(draw(rng, still=still), h264_crf=None)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Degradation, "draw", without)
-        yield
 
 
 def equal(one: data.Batch, other: data.Batch) -> bool:

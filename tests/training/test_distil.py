@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from deepscan.errors import UsageError
 from deepscan.training.distil import TAPS, Distillation
-from deepscan.training.loop import normalise
 from deepscan.training.nets import build
+from deepscan.training.step import normalise
 from tests.media import make
 
 

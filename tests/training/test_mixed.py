@@ -11,38 +11,20 @@ import pytest
 import torch
 
 from deepscan.detectors import SPECS
-from deepscan.errors import UsageError
 from deepscan.training.data import Batch, ForgedPairs
 from deepscan.training.forge.degrade import Degradation
-from deepscan.training.loop import TrainConfig, TrainingStep, batches, own_pairs, validate
-from deepscan.training.mixed import MASKED, FixedOwnPairs, MixedPairs, OwnPairs
-from deepscan.training.nets import build
+from deepscan.training.mixed import MASKED, MixedPairs, OwnPairs
 from deepscan.training.parallel import Place
-from deepscan.training.prepare import MASKS, Sample, load_index
-from tests.training.conftest import Prepared
+from deepscan.training.prepare import MASKS, Sample
+from tests.training.conftest import Prepared, own_pairs_of
 
 SPEC = SPECS["local_features"]
-
-
-@pytest.fixture(scope="module")
-def owned(prepared: Prepared) -> list[Sample]:
-    """The prepared samples with a forgery of the validated person, and two windows taken for forgeries."""
-    samples = load_index(prepared.cache)
-    windows = [replace(s, label="fake") for s in samples if s.kind == "window"]
-    return [*samples, *windows]
-
-
-def own(
-    prepared: Prepared, samples: list[Sample], split: str = "train", name: str = "local_features"
-) -> OwnPairs:
-    side = [sample for sample in samples if sample.split == split]
-    return OwnPairs(prepared.cache, side, SPECS[name], degrade=lambda rng: Degradation.none(), augment=False)
 
 
 @pytest.mark.parametrize("name", ["gml", "global_local", "sola", "resnet3d", "local_features"])
 def test_an_own_pair_has_the_shape_of_a_made_one(name: str, prepared: Prepared, owned: list[Sample]) -> None:
     spec = SPECS[name]
-    pair = own(prepared, owned, name=name).pair(np.random.default_rng(0))
+    pair = own_pairs_of(prepared, owned, name=name).pair(np.random.default_rng(0))
     time = (spec.frames,) if spec.frames > 1 else ()
     square = (2, *time, spec.size_px, spec.size_px)
     assert pair["pixels"].shape == (*square, 3) and pair["pixels"].dtype == torch.uint8
@@ -53,7 +35,7 @@ def test_an_own_pair_has_the_shape_of_a_made_one(name: str, prepared: Prepared, 
 
 
 def test_a_forgery_stands_beside_a_real_of_the_same_person(prepared: Prepared, owned: list[Sample]) -> None:
-    pairs = own(prepared, owned)
+    pairs = own_pairs_of(prepared, owned)
     fake = next(s for s in pairs.fake if s.identity == "ann")
     real = next(s for s in pairs.real if s.identity == "cid")
     pair = pairs.pair(np.random.default_rng(0), fake)
@@ -90,7 +72,7 @@ def test_a_stream_mixes_whole_batches_and_resumes(prepared: Prepared, owned: lis
     def stream(first: int, place: Place = Place()) -> list[Batch]:  # noqa: B008
         made = ForgedPairs(prepared.cache, side, SPEC, seed=3, degradation=Degradation.none())
         pairs = MixedPairs(
-            made, own(prepared, owned), own_share=0.5, seed=3, first=first, pairs=2, place=place
+            made, own_pairs_of(prepared, owned), own_share=0.5, seed=3, first=first, pairs=2, place=place
         )
         return list(itertools.islice(pairs, 16 // place.count - first // place.count))
 
@@ -104,57 +86,3 @@ def test_a_stream_mixes_whole_batches_and_resumes(prepared: Prepared, owned: lis
     halves = [stream(0, Place(rank, 2)) for rank in (0, 1)]
     joined = [pair for both in zip(*halves, strict=True) for pair in both]
     assert all(torch.equal(a["pixels"], b["pixels"]) for a, b in zip(whole, joined, strict=True))
-
-
-def test_losses_without_masks_are_asked_for_where_a_batch_has_none(
-    prepared: Prepared, owned: list[Sample]
-) -> None:
-    net = build("sola")
-    given: list[torch.Tensor | None] = []
-
-    def loss(
-        output: object, label: torch.Tensor, forged: torch.Tensor | None, face: torch.Tensor
-    ) -> torch.Tensor:
-        given.append(forged)
-        return torch.zeros(())
-
-    net.loss = loss  # type: ignore[method-assign,assignment]
-    pair = own(prepared, owned, name="sola").pair(np.random.default_rng(0))
-    step = TrainingStep(net, None)
-    step(pair)
-    step({**pair, MASKED: torch.tensor([True, True])})
-    assert given[0] is None and torch.equal(given[1], pair["forged"])
-
-
-def test_the_paper_recipe_needs_forgeries_of_the_corpus(prepared: Prepared, owned: list[Sample]) -> None:
-    config = TrainConfig("resnet3d", steps=1, pairs=1, own_share=1.0)
-    with pytest.raises(UsageError, match="holds no forgeries of its own that give a clip for resnet3d"):
-        batches(config, prepared.cache, load_index(prepared.cache), SPECS["resnet3d"], first=0)
-    config = TrainConfig("local_features", steps=1, pairs=1, own_share=1.0, clean=True)
-    assert MASKED in next(batches(config, prepared.cache, owned, SPEC, first=0))
-
-
-def test_brightness_is_the_only_fault_where_the_recipe_says_so(
-    prepared: Prepared, owned: list[Sample]
-) -> None:
-    config = TrainConfig(
-        "local_features", steps=1, clean=True, brightened=True, jittered=False, own_share=1.0
-    )
-    side = [s for s in owned if s.split == "train"]
-    pairs = own_pairs(config, prepared.cache, side, SPEC)
-    drawn = pairs._degrade(np.random.default_rng(0))
-    assert drawn.gamma != 1 and replace(drawn, gamma=1.0) == Degradation.none()
-
-
-def test_own_forgeries_are_validated_on_once_each(prepared: Prepared, owned: list[Sample]) -> None:
-    pairs = FixedOwnPairs(own(prepared, owned, "val"))
-    assert len(pairs) == 1
-    assert torch.equal(pairs[0]["pixels"], pairs[0]["pixels"])
-    config = TrainConfig("local_features", steps=1, own_share=0.5, clean=True)
-    found = validate(build("local_features"), config, prepared.cache, owned)
-    overall = {name for name in found if not name.startswith("val_auc ")}
-    assert overall == {"val_auc", "val_pairs", "val_own_auc", "val_own_pairs"}
-    assert found["val_own_pairs"] == 1 and 0 <= found["val_own_auc"] <= 1
-    assert set(validate(build("local_features"), replace(config, own_share=1.0), prepared.cache, owned)) == {
-        "val_own_auc", "val_own_pairs"
-    }  # fmt: skip

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from deepscan.errors import UsageError
-from deepscan.training.loop import CHECKPOINT, LOG, TrainConfig, train
+from deepscan.training.loop import train
 from deepscan.training.nets import build
 from deepscan.training.parallel import Place, join
+from deepscan.training.run_folder import CHECKPOINT, LOG
+from deepscan.training.settings import TrainConfig
 from tests.training.conftest import Prepared
 
 SCRIPT = """
@@ -25,6 +27,7 @@ from pathlib import Path
 from torch import nn
 
 from deepscan.training import loop, parallel
+from deepscan.training.settings import TrainConfig
 
 learn = loop.learn
 
@@ -38,7 +41,7 @@ def with_fixed_statistics(module, frozen):
 
 
 loop.learn = with_fixed_statistics
-config = loop.TrainConfig(
+config = TrainConfig(
     "local_features", steps=2, pairs=2, rate=0.5, warmup=0, optimizer="sgd", schedule="constant",
     weight_decay=0.0, clean=True, threads=1, device="cpu",
 )

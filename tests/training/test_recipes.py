@@ -33,6 +33,8 @@ def test_every_detector_has_a_recipe_that_says_what_its_paper_leaves_open() -> N
         text = described("paper", name)
         assert SPECS[name].paper in text and f"{SPECS[name].size_px} px" in text
         assert f"batch       {2 * recipe.pairs}" in text and "the paper leaves open" in text
+    assert "the paper says so in section 3" in described("paper", "gml")
+    assert "says so" not in described("paper", "local_features"), "its paper says nothing about training"
 
 
 def test_robust_is_the_default_and_mixes() -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from deepscan.errors import UsageError
+from deepscan.training.export import save_weights
 from deepscan.training.nets import build
 from deepscan.training.nets.resnet import ResNetTrunk
 from deepscan.training.nets.resnet3d import ResNet3d
 from deepscan.training.start import find_start, start_from
+from tests.training.conftest import weights
 
 
 def wrapped(state: dict[str, torch.Tensor], path: Path) -> Path:
@@ -104,3 +106,16 @@ def test_what_init_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_shipped_checkpoints_fit_their_networks() -> None:
     for path in sorted((Path(__file__).parents[2] / "weights" / "checkpoints").glob("*.safetensors")):
         start_from(build(path.stem), path)
+
+
+def test_start_weights_come_from_a_checkpoint_or_from_safetensors(whole: Path, tmp_path: Path) -> None:
+    net: Any = build("local_features")
+    start_from(net, whole)
+    save_weights(net, tmp_path / "net.safetensors")
+    other: Any = build("local_features")
+    start_from(other, tmp_path / "net.safetensors")
+    for name, tensor in weights(whole).items():
+        assert torch.equal(net.state_dict()[name], tensor)
+        torch.testing.assert_close(other.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+    with pytest.raises(UsageError, match="does not hold weights of sola"):
+        start_from(build("sola"), tmp_path / "net.safetensors")

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepscan.training.forge.masks import Mask, Points, elastic_field, feather, hull_mask, warp
+from deepscan.training.forge.masks import Mask, Points, draw_region, elastic_field, hull_mask, soft_edge, warp
 
 Image = NDArray[np.uint8]
 Redraw = Callable[[Image, Points], Image]
@@ -123,7 +123,7 @@ class SelfBlend:
     def draw(rng: np.random.Generator, *, jitter_odds: float = 0.5) -> SelfBlend:
         """Draw a self-blend; ``jitter_odds`` is the share of clips forged anew frame by frame."""
         return SelfBlend(
-            region=str(rng.choice(list(REGION_ODDS), p=list(REGION_ODDS.values()))),
+            region=draw_region(rng, REGION_ODDS),
             ratio=float(rng.choice(RATIOS)),
             tone=Tone.draw(rng),
             tone_on_source=bool(rng.random() < 0.5),
@@ -173,7 +173,7 @@ class SelfBlend:
         source, target = (toned, frame) if self.tone_on_source else (frame, toned)
         source = redraw(source, points) if redraw else source
         mask = hull_mask(points, self.region, (frame.shape[0], frame.shape[1]))
-        mask = feather(warp(mask, field), round(self.erode * width), max(1, round(self.blur * width)))
+        mask = soft_edge(warp(mask, field), self.erode, self.blur, width)
         move = self._move(points, width, wobble)
         size = (frame.shape[1], frame.shape[0])
         moved = cv2.warpAffine(source, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)

@@ -6,6 +6,8 @@ no-op, and the seam that detectors learn would always be hard.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,11 @@ def picture_box(square: NDArray[np.uint8]) -> tuple[slice, slice]:
         return slice(0, square.shape[0]), slice(0, square.shape[1])
     rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def draw_region(rng: np.random.Generator, odds: Mapping[str, float]) -> str:
+    """One of the regions that ``odds`` names."""
+    return str(rng.choice(list(odds), p=list(odds.values())))
 
 
 def hull_mask(points: Points, region: str, size_px: tuple[int, int]) -> Mask:
@@ -92,3 +99,8 @@ def feather(mask: Mask, erode_px: int, blur_px: int) -> Mask:
     soft = np.asarray(cv2.GaussianBlur(inside, (k, k), 0), np.float32)
     peak = float(soft.max())
     return np.minimum(soft / peak, 1.0).astype(np.float32) if peak > 0 else soft
+
+
+def soft_edge(mask: Mask, erode: float, blur: float, width_px: float) -> Mask:
+    """``feather`` by shares of a face's width; the edge is softened by a pixel at least."""
+    return feather(mask, round(erode * width_px), max(1, round(blur * width_px)))

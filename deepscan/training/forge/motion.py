@@ -116,6 +116,11 @@ def through_size(image: Image, zoom: float) -> Image:
     return np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
+def through_generator(face: Image, points: Points, output_px: int) -> Image:
+    """A picture of a face through the height at which a generator puts faces out."""
+    return through_size(face, output_px / max(1.0, float(np.ptp(points[:, 1]))))
+
+
 def align(source: Points, target: Points, anchors: tuple[int, ...]) -> Points:
     """``source`` turned, scaled and moved so that its ``anchors`` lie on those of ``target``."""
     rigid = _similarity(source[list(anchors)], target[list(anchors)])

@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair, Redraw, Tone, mix, smooth
-from deepscan.training.forge.masks import Points, feather, hull_mask
-from deepscan.training.forge.motion import align, through_size, warp_triangles
+from deepscan.training.forge.masks import Points, draw_region, hull_mask, soft_edge
+from deepscan.training.forge.motion import align, through_generator, warp_triangles
 
-REGIONS = ("mouth", "lower face", "eyes and nose")
-REGION_ODDS = (0.35, 0.45, 0.2)
+REGION_ODDS = {"mouth": 0.35, "lower face": 0.45, "eyes and nose": 0.2}
 RIGID = (33, 133, 362, 263, 168, 6, 197, 1, 127, 356)
 """Eye corners, the bridge and tip of the nose and the temples: they move with the head alone."""
 MOUTH_REACH = 0.8
@@ -41,7 +40,7 @@ class Reenactment:
     def draw(rng: np.random.Generator) -> Reenactment:
         """The patch is 48-192 px high for a whole face; toned for one in seven, as another camera's is."""
         return Reenactment(
-            region=str(rng.choice(REGIONS, p=REGION_ODDS)),
+            region=draw_region(rng, REGION_ODDS),
             lag=int(rng.integers(3, 12)),
             expression=float(rng.uniform(0.5, 1.2)),
             output_px=int(rng.choice([48, 64, 96, 96, 128, 192])),
@@ -79,7 +78,7 @@ class Reenactment:
             mask = hull_mask(points, self.region, size)
             grow = max(1, round((0.05 if self.region == "mouth" else 0.0) * width))
             mask = np.asarray(cv2.dilate(mask, np.ones((grow, grow), np.uint8)), np.float32)
-            mask = feather(mask, round(self.erode * width), max(1, round(self.blur * width)))
+            mask = soft_edge(mask, self.erode, self.blur, width)
             fakes.append(mix(patch, frame, mask))
             masks.append(mask)
         return Pair(frames, np.stack(fakes), np.stack(masks))
@@ -102,7 +101,7 @@ class Reenactment:
             moved = (points + self.expression * MOUTH_REACH * _own(other, points)).astype(np.float32)
             patch = warp_triangles(frame, points, moved)
         patch = self.tone.apply(patch) if self.toned else patch
-        return through_size(patch, self.output_px / max(1.0, float(np.ptp(points[:, 1]))))
+        return through_generator(patch, points, self.output_px)
 
 
 def _own(other: Points, points: Points) -> Points:

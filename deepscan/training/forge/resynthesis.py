@@ -11,7 +11,7 @@ import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair, mix
 from deepscan.training.forge.generators import Generator
-from deepscan.training.forge.masks import Points, feather, hull_mask, picture_box
+from deepscan.training.forge.masks import Points, hull_mask, picture_box, soft_edge
 from deepscan.training.forge.redraw import Redrawing
 
 
@@ -49,7 +49,7 @@ class Resynthesis:
             drawn = self.redrawing.face(frame, points, generators)
             width = float(np.ptp(points[:, 0]))
             mask = hull_mask(points, self.region, (frame.shape[0], frame.shape[1]))
-            mask = feather(mask, round(self.erode * width), max(1, round(self.blur * width)))
+            mask = soft_edge(mask, self.erode, self.blur, width)
             fakes.append(mix(drawn, frame, mask))
             masks.append(mask)
         return Pair(frames, np.stack(fakes), np.stack(masks))

@@ -14,11 +14,18 @@ import cv2
 import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair, Redraw, mix, smooth
-from deepscan.training.forge.masks import Mask, Points, elastic_field, feather, hull_mask, warp
-from deepscan.training.forge.motion import align, through_size, warp_triangles
+from deepscan.training.forge.masks import (
+    Mask,
+    Points,
+    draw_region,
+    elastic_field,
+    hull_mask,
+    soft_edge,
+    warp,
+)
+from deepscan.training.forge.motion import align, through_generator, warp_triangles
 
-REGIONS = ("face", "no forehead", "eyes and nose")
-REGION_ODDS = (0.5, 0.38, 0.12)
+REGION_ODDS = {"face": 0.5, "no forehead": 0.38, "eyes and nose": 0.12}
 ANCHORS = (33, 263, 1, 61, 291, 152)
 """Eye corners, nose, mouth corners and chin: the points by which two faces are compared."""
 
@@ -47,7 +54,7 @@ class Swap:
     def draw(rng: np.random.Generator) -> Swap:
         """Output sizes are those of face swappers: 64 to 256 px for the face."""
         return Swap(
-            region=str(rng.choice(REGIONS, p=REGION_ODDS)),
+            region=draw_region(rng, REGION_ODDS),
             match=float(rng.uniform(0.5, 1.0)),
             poisson=bool(rng.random() < 0.2),
             output_px=int(rng.choice([64, 96, 128, 160, 224, 256])),
@@ -89,7 +96,7 @@ class Swap:
             )
             face = redraw(face, moved) if redraw else face
             mask = warp(hull_mask(points, self.region, size), field)
-            mask = feather(mask, round((self.erode + 0.02) * width), max(1, round(self.blur * width)))
+            mask = soft_edge(mask, self.erode + 0.02, self.blur, width)
             mask = mask * hull_mask(points, "face", size)
             fakes.append(self._blend(face, frame, mask))
             masks.append(mask)
@@ -98,7 +105,7 @@ class Swap:
     def _resized(self, donor: Image, donor_mesh: Points, points: Points) -> Image:
         """The donor in the target's shape, through the size that a generator puts out."""
         face = warp_triangles(donor, donor_mesh, points)
-        return through_size(face, self.output_px / max(1.0, float(np.ptp(points[:, 1]))))
+        return through_generator(face, points, self.output_px)
 
     def _blend(self, face: Image, frame: Image, mask: Mask) -> Image:
         matched = match_tone(face, frame, mask, self.match)

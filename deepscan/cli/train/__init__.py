@@ -1,0 +1,45 @@
+"""``deepscan train``: from labelled media to weights that a scan loads, at once or step by step.
+
+::
+
+    deepscan train run       real and fake media -> a weights folder, within a number of hours
+
+    deepscan train prepare   media -> cached face tracks
+    deepscan train generators  cached faces -> small generators that forge with (resumable)
+    deepscan train preview   cached faces -> a contact sheet of forgeries
+    deepscan train fit       cached faces -> trained detectors (resumable)
+    deepscan train export    a trained detector -> ONNX in a weights folder
+    deepscan train rehearse  validation videos -> forged copies to calibrate on
+    deepscan train calibrate labelled files -> calibration and thresholds in the manifest
+    deepscan train cards     manifest and evaluation -> model cards
+"""
+
+from __future__ import annotations
+
+import typer
+
+from deepscan.cli.group import MARKUP
+from deepscan.cli.train import fit, forgeries, prepare, run, shipping
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=MARKUP,
+    help="""Train detectors on your own media (needs the `train` extra).
+
+With 50 videos of each class and one evening: `deepscan train run real/ fake/ --out weights-mine --hours 4`,
+then `deepscan evaluate` on videos that you kept back. It starts from the shipped checkpoints, keeps a quarter
+of the people out of training to calibrate and measure on, and goes on where it was stopped.
+
+The other commands are its steps, for corpora, other recipes and GPUs.
+""",
+)
+app.command("run")(run.run_all)
+app.command("prepare")(prepare.prepare)
+app.command("generators")(forgeries.generators)
+app.command("preview")(forgeries.preview)
+app.command("fit")(fit.fit)
+app.command("export")(shipping.export)
+app.command("rehearse")(forgeries.rehearse)
+app.command("calibrate")(shipping.calibrate)
+app.command("cards")(shipping.cards)

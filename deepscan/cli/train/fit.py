@@ -1,0 +1,102 @@
+"""``deepscan train fit``: cached faces to trained detectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deepscan.cli.training import Cache, known_families, named_detectors, need_extra
+
+
+def fit(
+    detectors: Annotated[list[str], typer.Argument(metavar="DETECTOR...", help="Which, or all.")],
+    cache: Cache,
+    run: Annotated[
+        Path,
+        typer.Option("--run", help="Folder of this run; with several detectors, one folder each inside it."),
+    ],
+    recipe: Annotated[
+        str, typer.Option(help="robust: made forgeries and the corpus' own; paper: each paper's recipe.")
+    ] = "robust",
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps in all.")] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Pairs of real and forged in a batch.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="Steps over which the rate rises.")] = None,
+    own_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of batches with the corpus' own forgeries, if it has any."),
+    ] = None,
+    stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
+    clean: Annotated[
+        bool, typer.Option(help="No degradation: a first stage for a network from nothing.")
+    ] = False,
+    family: Annotated[
+        list[str] | None, typer.Option("--family", help="Kinds of forgery to train on; all by default.")
+    ] = None,
+    frozen: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Submodules that stay as they are.")
+    ] = None,
+    init: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Start weights: shipped, none, a run's checkpoint, safetensors, or a torchvision or "
+            "3D-ResNet checkpoint.",
+        ),
+    ] = "none",
+    teacher: Annotated[Path | None, typer.Option(help="Checkpoint of a trained gml to distil from.")] = None,
+    seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
+    validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that forge pairs.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads of the network; 0: all cores.")] = 0,
+    device: Annotated[str, typer.Option(help="auto (CUDA where it is there), cpu or cuda.")] = "auto",
+) -> None:
+    """Train detectors on prepared faces; goes on where it stopped.
+
+    Under `torchrun` the processes share every batch: `torchrun --nproc-per-node 2 -m deepscan train fit ...`.
+    """
+    need_extra()
+    names = named_detectors(detectors)
+    from deepscan.training.loop import train
+    from deepscan.training.prepare import load_index
+    from deepscan.training.recipes import clips_seen, described, recipe_of
+    from deepscan.training.settings import TrainConfig
+    from deepscan.training.start import find_start
+
+    starts = {name: find_start(init, name) for name in names}
+    samples = load_index(cache)
+    for name in names:
+        preset = recipe_of(recipe, name)
+        typer.echo(described(recipe, name), err=True)
+        config = TrainConfig(
+            detector=name,
+            steps=steps or preset.total_steps(clips_seen(samples, name, stills=stills)),
+            pairs=pairs or preset.pairs,
+            rate=preset.rate if rate is None else rate,
+            warmup=preset.warmup if warmup is None else warmup,
+            weight_decay=preset.weight_decay,
+            optimizer=preset.optimizer,
+            momentum=preset.momentum,
+            schedule=preset.schedule,
+            own_share=preset.own_share if own_share is None else own_share,
+            stills=stills,
+            clean=clean or preset.clean,
+            families=known_families(family or []),
+            brightened=preset.brightened,
+            jittered=preset.jittered,
+            frozen=tuple(frozen or ()),
+            seed=seed,
+            validate_every=validate_every,
+            workers=workers,
+            threads=threads,
+            device=device,
+        )
+        folder = run / name if len(names) > 1 else run
+        checkpoint = train(config, cache, folder, init=starts[name], teacher=teacher, report=_say)
+        typer.echo(str(checkpoint))
+
+
+def _say(line: dict[str, Any]) -> None:
+    typer.echo("  ".join(f"{key} {value:.5g}" for key, value in line.items()), err=True)

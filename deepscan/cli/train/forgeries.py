@@ -1,0 +1,89 @@
+"""What is forged from cached faces and videos: ``train generators``, ``preview`` and ``rehearse``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepscan.cli.training import Cache, Corpora, ValidateOn, face_models, known_families, need_extra
+
+
+def generators(
+    cache: Cache,
+    trunk: Annotated[
+        Path, typer.Option("--trunk", exists=True, dir_okay=False, help="ImageNet Xception, to compare by.")
+    ],
+    steps: Annotated[int, typer.Option(help="Optimizer steps per generator.")] = 400,
+    seed: Annotated[int, typer.Option(help="Of crops and start weights.")] = 0,
+) -> None:
+    """Train the small generators whose traces `fit` forges with; goes on where it stopped."""
+    need_extra()
+    from deepscan.training.forge.generators import train_generators
+    from deepscan.training.nets.gml import stem_features
+    from deepscan.training.prepare import load_index
+
+    samples = [sample for sample in load_index(cache) if sample.label == "real"]
+    sides = {
+        side: [cache / sample.folder / "frames.npy" for sample in samples if sample.split == side]
+        for side in ("train", "val")
+    }
+    perceive = stem_features(trunk)
+    for name, error in train_generators(
+        sides["train"], sides["val"], cache, perceive, steps=steps, seed=seed
+    ):
+        typer.echo(f"{name}: mean error {error:.4f} of full scale", err=True)
+
+
+def preview(
+    cache: Cache,
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="PNG to write.")] = Path(
+        "forgeries.png"
+    ),
+    family: Annotated[list[str] | None, typer.Option("--family", help="Only these families.")] = None,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Forgeries per family.")] = 6,
+    degraded: Annotated[bool, typer.Option(help="As the network sees them: compressed, blurred.")] = False,
+    seed: Annotated[int, typer.Option(help="Of faces and forgeries.")] = 0,
+) -> None:
+    """Write a contact sheet of forgeries: real, forged and mask, a row per family."""
+    need_extra()
+    from deepscan.training.prepare import load_index
+    from deepscan.training.preview import contact_sheet
+
+    counts = contact_sheet(
+        cache,
+        load_index(cache),
+        out,
+        families=known_families(family or []),
+        columns=columns,
+        degraded=degraded,
+        seed=seed,
+    )
+    for name, count in counts.items():
+        typer.echo(
+            f"{name}: {count}" + ("" if count else " (needs more faces, or `train generators`)"), err=True
+        )
+    typer.echo(str(out))
+
+
+def rehearse(
+    corpora: Corpora,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the clips and their corpus.csv.")],
+    validate_on: ValidateOn = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Prepared faces whose validation generators re-synthesise.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the forgeries.")] = 0,
+) -> None:
+    """Write forged copies of the validation videos, to calibrate and evaluate on."""
+    need_extra()
+    from deepscan.training.forge.generators import load_generators
+    from deepscan.training.prepare import Split
+    from deepscan.training.rehearsal import rehearse
+
+    engine, mesh = face_models()
+    split = Split(tuple(validate_on or ()))
+    generators = load_generators(cache, "val") if cache else []
+    for row, outcome in rehearse(corpora, out, split, engine, mesh, seed=seed, generators=generators):
+        typer.echo(f"{row.file}: {outcome}", err=True)

@@ -1,0 +1,49 @@
+"""``deepscan train prepare``: media to cached faces."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepscan.cli.training import Cache, Corpora, Kinds, ValidateOn, counted, face_models, need_extra
+
+
+def prepare(
+    corpora: Corpora,
+    cache: Cache,
+    validate_on: ValidateOn = None,
+    validate_share: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the people, drawn by name, kept out of training.")
+    ] = 0.0,
+    kind: Kinds = None,
+) -> None:
+    """Find the faces of corpora and cache them with their meshes; goes on where it stopped.
+
+    CORPUS is a CSV, a folder with real/ and fake/, or the folder of FaceForensics++ (with FaceShifter and
+    DFD), Celeb-DF v2, DFDC or DeeperForensics. Official splits stand; nobody may stand on two sides.
+    """
+    need_extra()
+    from deepscan.training.corpora import read_corpora
+    from deepscan.training.prepare import Split, fill
+
+    split = Split(tuple(validate_on or ()), validate_share)
+    rows = read_corpora(corpora, kind or ())
+    counts: dict[str, int] = {}
+    with counted("finding faces", len(rows)) as progress:
+        engine, mesh = face_models()
+        for row, outcome in fill(rows, cache, split, engine, mesh):
+            progress.said(f"{row.file}: {outcome}")
+            sort = _sort_of(outcome)
+            counts[sort] = counts.get(sort, 0) + 1
+    said = ", ".join(f"{count} {sort}" for sort, count in sorted(counts.items())) or "nothing was left to do"
+    typer.echo(f"{cache}: {said}")
+
+
+def _sort_of(outcome: str) -> str:
+    """What a prepared file is counted as."""
+    if outcome.endswith(" samples"):
+        return "with faces"
+    if outcome == "no face":
+        return "without a face"
+    return "left out" if outcome.startswith("left out") else "not readable"

@@ -1,0 +1,124 @@
+"""From a trained detector to a weights folder: ``train export``, ``calibrate`` and ``cards``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepscan.cli.training import Cache, Kinds, WeightsFolder, check_detector, counted, need_extra
+from deepscan.errors import UsageError
+
+
+def export(
+    detector: Annotated[str, typer.Argument(help="Which detector.")],
+    checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Of `deepscan train fit`.")],
+    cache: Cache,
+    weights: WeightsFolder,
+    data: Annotated[str, typer.Option(help="Training data, for the manifest.")],
+    recipe: Annotated[str, typer.Option(help="How it was trained, for the manifest.")],
+) -> None:
+    """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated."""
+    need_extra()
+    check_detector(detector)
+    from deepscan.training.ship import enter_detector, ship
+
+    weights.mkdir(parents=True, exist_ok=True)
+    shipped = ship(detector, checkpoint, cache, weights)
+    enter_detector(weights, shipped, detector, {"training_data": data, "recipe": recipe})
+    typer.echo(
+        f"{shipped.path}: {shipped.precision}, scores within {shipped.gap.largest:.4f} of float "
+        f"(mean {shipped.gap.mean:.4f}, {shipped.gap.count} clips)"
+    )
+
+
+def calibrate(
+    weights: WeightsFolder,
+    scores: Annotated[
+        Path, typer.Option("--scores", help="Keeps the raw scores as they come; goes on from them.")
+    ],
+    corpora: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CORPUS]...", exists=True, help="Labelled files; none: the kept scores alone."
+        ),
+    ] = None,
+    kind: Kinds = None,
+    false_positives: Annotated[
+        float,
+        typer.Option(
+            "--false-positive-rate", min=0.0, max=0.5, help="Share of real files that may be flagged."
+        ),
+    ] = 0.03,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the cross-validated ensemble as PNG.")
+    ] = None,
+) -> None:
+    """Fit temperatures, fusion and thresholds on labelled files that training never saw.
+
+    Figures of the ensemble are cross-validated: everyone is judged by constants fitted without them.
+    """
+    need_extra("matplotlib")
+    from deepscan.config import ScanConfig
+    from deepscan.scan import Scanner
+    from deepscan.training.calibrate import fit
+    from deepscan.training.corpora import read_corpora
+    from deepscan.training.figures import cross_validated, detector_figures, fusion_figures
+    from deepscan.training.plots import write_plots
+    from deepscan.training.score import load_scores, resume_scores
+    from deepscan.training.ship import enter_calibration
+    from deepscan.weights import read_manifest
+
+    if corpora:
+        rows = read_corpora(corpora, kind or ())
+        with counted("scoring", len(rows)) as progress:
+            files = resume_scores(
+                scores,
+                rows,
+                lambda: Scanner(ScanConfig(weights=weights, device="cpu")),
+                read_manifest(weights),
+                lambda file: progress.said(file.file),
+            )
+    elif scores.exists():
+        files = load_scores(scores)
+    else:
+        raise UsageError(f"{scores} does not exist; name the labelled files to score.")
+    fitted = fit(files, false_positives)
+    metrics = detector_figures(fitted.files)
+    metrics["fusion"] = fusion_figures(fitted)
+    metrics["fusion"]["false_positive_rate_aimed_at"] = false_positives
+    enter_calibration(weights, fitted.calibration, metrics)
+    if plots is not None:
+        final = fitted.calibration
+        thresholds = final.threshold_fake, final.threshold_real
+        for path in write_plots(plots, {"ensemble": cross_validated(fitted)}, thresholds):
+            typer.echo(f"drawn: {path}", err=True)
+    for name, figures in metrics.items():
+        typer.echo(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+
+
+def cards(
+    weights: WeightsFolder,
+    evaluation: Annotated[
+        Path,
+        typer.Option(
+            "--evaluation",
+            exists=True,
+            dir_okay=False,
+            help="JSON of `deepscan evaluate` on genuine forgeries.",
+        ),
+    ],
+    rehearsal: Annotated[
+        Path | None,
+        typer.Option(
+            "--rehearsal", exists=True, dir_okay=False, help="The same on rehearsed files, for tables."
+        ),
+    ] = None,
+) -> None:
+    """Write a model card per detector from the manifest and an evaluation."""
+    need_extra()
+    from deepscan.training.cards import write_cards
+
+    for path in write_cards(weights, evaluation, rehearsal):
+        typer.echo(str(path))

@@ -1,0 +1,56 @@
+"""Settings of one training run, as its checkpoint keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run.
+
+    Attributes:
+        detector: which network.
+        steps: optimizer steps in all.
+        pairs: pairs of real and fake in a batch, of all processes together.
+        rate: highest learning rate.
+        warmup: steps over which the rate rises.
+        weight_decay: of the optimizer.
+        stills: train a clip network on single frames (T = 1), photos included.
+        clean: no degradation, in training and validation: a first stage for a network from nothing.
+        brightened: brightness changes alone for the corpus' own forgeries.
+        jittered: boxes of the corpus' own forgeries are moved and mirrored at random.
+        own_share: share of batches with the corpus' own forgeries, where it has any; 1: nothing else.
+        optimizer: ``adamw``, ``adam`` or ``sgd``.
+        momentum: of ``sgd``.
+        schedule: ``cosine`` falls to zero after the warm-up, ``constant`` stays.
+        families: of forgeries; none names all of ``forge.families``.
+        frozen: submodules that stay as they are, batch statistics included.
+        seed: of the pairs, their forgeries and the network's start.
+        validate_every: steps between validations; 0 validates at the end alone.
+        workers: processes that forge pairs; 0 forges in the training process.
+        threads: torch's intra-op threads; 0 leaves them alone.
+        device: ``auto`` (CUDA where it is there), ``cpu`` or ``cuda``.
+    """
+
+    detector: str
+    steps: int
+    pairs: int = 8
+    rate: float = 2e-4
+    warmup: int = 100
+    weight_decay: float = 1e-4
+    stills: bool = False
+    clean: bool = False
+    brightened: bool = False
+    jittered: bool = True
+    own_share: float = 0.0
+    optimizer: str = "adamw"
+    momentum: float = 0.0
+    schedule: str = "cosine"
+    families: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
+    seed: int = 0
+    validate_every: int = 0
+    workers: int = 0
+    threads: int = 0
+    device: str = "auto"

@@ -1,0 +1,142 @@
+"""One optimizer step: precision, loss, gradient, rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from deepscan.detectors.base import DetectorSpec
+from deepscan.errors import UsageError
+from deepscan.training.data import Batch
+from deepscan.training.distil import Distillation
+from deepscan.training.mixed import MASKED
+from deepscan.training.nets import Net
+from deepscan.training.settings import TrainConfig
+
+LARGEST_GRADIENT = 5.0
+
+
+class TrainingStep(nn.Module):
+    """A batch in, its loss out: what is run alike in every process."""
+
+    def __init__(self, net: Net, distillation: Distillation | None) -> None:
+        super().__init__()
+        self.net = cast(nn.Module, net)
+        self.distillation = distillation
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Scalar loss; the forward pass in ``mixed_precision``, losses in float32."""
+        net = cast(Net, self.net)
+        forged = batch["forged"] if MASKED not in batch or bool(batch[MASKED].all()) else None
+        with mixed_precision(self.net):
+            output = net(normalise(batch["pixels"], net.spec))
+            loss = net.loss(output, batch["label"], forged, batch["face"])
+            if self.distillation is not None:
+                loss = loss + self.distillation.loss(batch["pixels"])
+        return loss
+
+
+def optimize(
+    net: Net,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    distillation: Distillation | None = None,
+    parallel: nn.Module | None = None,
+) -> float:
+    """One step. Returns the loss.
+
+    Args:
+        net: the network.
+        optimizer: of its parameters.
+        batch: on any device.
+        distillation: adds its loss.
+        parallel: the ``TrainingStep`` of both, where several processes share it; None makes one.
+
+    Raises:
+        UsageError: the gradient is not finite.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    module = cast(nn.Module, net)
+    forward = TrainingStep(net, distillation) if parallel is None else parallel
+    device = next(module.parameters()).device
+    loss: Tensor = forward({name: value.to(device, non_blocking=True) for name, value in batch.items()})
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
+    if not torch.isfinite(norm):
+        raise UsageError("the gradient is not finite: go on from the last checkpoint with a lower --rate.")
+    optimizer.step()
+    constrain = getattr(net, "after_step", None)
+    if constrain is not None:
+        constrain()
+    return float(loss.detach())
+
+
+def optimizer_of(config: TrainConfig, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that the settings name. Raises UsageError for another name."""
+    rate, decay = config.rate, config.weight_decay
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=config.momentum)
+    raise UsageError(f"there is no optimizer {config.optimizer!r}; choose from adamw, adam, sgd.")
+
+
+def rate_at(step: int, config: TrainConfig) -> float:
+    """Linear rise over ``warmup`` steps, then the schedule: a cosine to zero, or no change."""
+    if step < config.warmup:
+        return config.rate * (step + 1) / config.warmup
+    if config.schedule == "constant":
+        return config.rate
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def learn(module: nn.Module, frozen: Sequence[str]) -> None:
+    """Put a network into training mode, all but its frozen submodules.
+
+    Raises:
+        UsageError: it has no such submodule.
+    """
+    module.train()
+    for name in frozen:
+        try:
+            part = module.get_submodule(name)
+        except AttributeError:
+            parts = ", ".join(child for child, _ in module.named_children())
+            raise UsageError(
+                f"the network has no submodule {name!r} to freeze; it consists of {parts}."
+            ) from None
+        part.requires_grad_(False).eval()
+
+
+def lay_out(module: nn.Module) -> None:
+    """Channels last, which a CPU convolves faster; networks of 3D convolutions stay as they are."""
+    if not is_3d(module):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def is_3d(module: nn.Module) -> bool:
+    """Whether the network convolves over time."""
+    return any(isinstance(part, nn.Conv3d) for part in module.modules())
+
+
+def mixed_precision(module: nn.Module) -> torch.autocast:
+    """bfloat16 where it is safe; 3D networks run in float32: in bfloat16 a run on a CPU ended in NaN.
+
+    GPUs without bfloat16 compute in float32 as well.
+    """
+    kind = next(module.parameters()).device.type
+    able = kind == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(kind, torch.bfloat16, enabled=able and not is_3d(module))
+
+
+def normalise(pixels: Tensor, spec: DetectorSpec) -> Tensor:
+    """uint8 ``(B, [T,] S, S, 3)`` to normalised float ``(B, [T,] 3, S, S)``."""
+    mean, std = (torch.tensor(value, device=pixels.device) for value in (spec.mean, spec.std))
+    return ((pixels.float() / 255 - mean) / std).movedim(-1, -3)

@@ -1,0 +1,39 @@
+"""The stream that the settings ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deepscan.detectors import SPECS
+from deepscan.errors import UsageError
+from deepscan.training.batches import batches, own_pairs
+from deepscan.training.forge.degrade import Degradation
+from deepscan.training.mixed import MASKED
+from deepscan.training.prepare import Sample, load_index
+from deepscan.training.settings import TrainConfig
+from tests.training.conftest import Prepared
+
+SPEC = SPECS["local_features"]
+
+
+def test_the_paper_recipe_needs_forgeries_of_the_corpus(prepared: Prepared, owned: list[Sample]) -> None:
+    config = TrainConfig("resnet3d", steps=1, pairs=1, own_share=1.0)
+    with pytest.raises(UsageError, match="holds no forgeries of its own that give a clip for resnet3d"):
+        batches(config, prepared.cache, load_index(prepared.cache), SPECS["resnet3d"], first=0)
+    config = TrainConfig("local_features", steps=1, pairs=1, own_share=1.0, clean=True)
+    assert MASKED in next(batches(config, prepared.cache, owned, SPEC, first=0))
+
+
+def test_brightness_is_the_only_fault_where_the_recipe_says_so(
+    prepared: Prepared, owned: list[Sample]
+) -> None:
+    config = TrainConfig(
+        "local_features", steps=1, clean=True, brightened=True, jittered=False, own_share=1.0
+    )
+    side = [s for s in owned if s.split == "train"]
+    pairs = own_pairs(config, prepared.cache, side, SPEC)
+    drawn = pairs._degrade(np.random.default_rng(0))
+    assert drawn.gamma != 1 and replace(drawn, gamma=1.0) == Degradation.none()

@@ -1,0 +1,93 @@
+"""One step: what goes in, what the optimizer does, and how fast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deepscan.detectors import SPECS
+from deepscan.errors import UsageError
+from deepscan.training.mixed import MASKED
+from deepscan.training.nets import build
+from deepscan.training.prepare import Sample
+from deepscan.training.settings import TrainConfig
+from deepscan.training.step import TrainingStep, normalise, optimize, optimizer_of, rate_at
+from tests.training.conftest import CONFIG, Prepared, own_pairs_of
+
+
+def test_the_rate_rises_and_falls_along_a_cosine() -> None:
+    config = TrainConfig("gml", steps=110, rate=2.0, warmup=10)
+    rates = [rate_at(step, config) for step in range(111)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == rates[10] == pytest.approx(2.0)
+    assert rates[60] == pytest.approx(1.0)
+    assert rates[110] == pytest.approx(0.0)
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert rate_at(0, replace(config, warmup=0)) == pytest.approx(2.0)
+
+
+def test_a_constant_rate_stays_after_the_warm_up() -> None:
+    config = TrainConfig("gml", steps=100, rate=2.0, warmup=4, schedule="constant")
+    assert [rate_at(step, config) for step in (0, 3, 4, 50, 99)] == [0.5, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_pixels_are_normalised_channel_by_channel() -> None:
+    spec = SPECS["resnet3d"]
+    pixels = torch.randint(0, 256, (2, 3, 4, 5, 3), dtype=torch.uint8)
+    x = normalise(pixels, spec)
+    assert x.shape == (2, 3, 3, 4, 5)
+    for c in range(3):
+        expected = (pixels[..., c] / 255 - spec.mean[c]) / spec.std[c]
+        torch.testing.assert_close(x[:, :, c], expected)
+
+
+def test_a_constraint_is_put_back_after_every_step() -> None:
+    net: Any = build("local_features")
+    done: list[int] = []
+    net.after_step = lambda: done.append(1)
+    size = net.spec.size_px
+    batch = {
+        "pixels": torch.zeros(2, size, size, 3, dtype=torch.uint8),
+        "label": torch.tensor([0, 1]),
+        "forged": torch.zeros(2, size, size),
+        "face": torch.ones(2, size, size),
+    }
+    loss = optimize(net, torch.optim.AdamW(net.parameters(), lr=1e-3), batch)
+    assert math.isfinite(loss) and done == [1]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
+def test_the_optimizer_is_the_one_named(name: str, kind: type, prepared: Prepared) -> None:
+    net: Any = build("local_features")
+    config = replace(CONFIG, optimizer=name, momentum=0.9, rate=0.01, weight_decay=0.001)
+    made = optimizer_of(config, net.parameters())
+    assert type(made) is kind
+    assert (made.param_groups[0]["lr"], made.param_groups[0]["weight_decay"]) == (0.01, 0.001)
+    assert made.param_groups[0].get("momentum", 0.9) == 0.9
+    with pytest.raises(UsageError, match="no optimizer 'lamb'"):
+        optimizer_of(replace(config, optimizer="lamb"), net.parameters())
+
+
+def test_losses_without_masks_are_asked_for_where_a_batch_has_none(
+    prepared: Prepared, owned: list[Sample]
+) -> None:
+    net = build("sola")
+    given: list[torch.Tensor | None] = []
+
+    def loss(
+        output: object, label: torch.Tensor, forged: torch.Tensor | None, face: torch.Tensor
+    ) -> torch.Tensor:
+        given.append(forged)
+        return torch.zeros(())
+
+    net.loss = loss  # type: ignore[method-assign,assignment]
+    pair = own_pairs_of(prepared, owned, name="sola").pair(np.random.default_rng(0))
+    step = TrainingStep(net, None)
+    step(pair)
+    step({**pair, MASKED: torch.tensor([True, True])})
+    assert given[0] is None and torch.equal(given[1], pair["forged"])
