@@ -134,7 +134,17 @@ def scan(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="auto|cpu|cuda", help="Where the networks run.", rich_help_panel=SETTINGS),
+        typer.Option(
+            metavar="auto|cpu|cuda|tensorrt", help="Where the networks run.", rich_help_panel=SETTINGS
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|int8|fp16|fp32",
+            help="What the networks compute in; auto: int8 on a CPU, fp16 on a GPU.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -259,6 +269,7 @@ def scan(
     flags = {
         "detectors": detectors,
         "device": device,
+        "precision": precision,
         "threshold": threshold,
         "max_faces": max_faces,
         "min_face_px": min_face,
@@ -312,9 +323,11 @@ def _run(paths: list[Path], file_list: Path | None, flags: dict[str, Any], wante
     reports = opened_reports(wanted.outputs, quiet=wanted.quiet, verbose=wanted.verbose)
     with reports as report, interrupt.caught():
         run = batch.begin(found, config)
+        if run.warning:
+            typer.echo(f"deepscan: {run.warning}", err=True)
         store = _store(run, wanted)
         report.begin(run)
-        with closing(batch.scan_files(found.files, config, store=store)) as results:
+        with closing(batch.scan_files(found.files, run.resolved, store=store)) as results:
             _follow(interrupt.until_interrupted(map(known.mark, results)), run, report, wanted)
         run.interrupted = interrupt.asked and len(run.files) < run.total
         report.end(run)

@@ -461,8 +461,9 @@ def _say(line: dict[str, Any]) -> None:
 
 
 def _face_models() -> tuple[FaceEngine, FaceMesh]:
+    from deepscan.devices import CPU
     from deepscan.faces import FaceEngine
-    from deepscan.runtime import CPU, thread_count
+    from deepscan.runtime import thread_count
     from deepscan.training.mesh import FaceMesh
     from deepscan.weights import Weights
 
