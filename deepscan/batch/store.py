@@ -115,6 +115,7 @@ def fingerprint(config: ScanConfig, device: str, precision: str) -> str:
             face_model,
             device,
             precision,
+            config.decoder,
             config.detectors,
             config.threshold,
             config.max_faces,

@@ -146,6 +146,14 @@ def scan(
             rich_help_panel=SETTINGS,
         ),
     ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|nvdec",
+            help="What decodes videos; a GPU's decoder hides damage inside pictures.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -270,6 +278,7 @@ def scan(
         "detectors": detectors,
         "device": device,
         "precision": precision,
+        "decoder": decoder,
         "threshold": threshold,
         "max_faces": max_faces,
         "min_face_px": min_face,

@@ -88,6 +88,7 @@ def run_object(run: RunReport) -> dict[str, Any]:
         "settings": {
             "detectors": list(config.detectors),
             "precision": config.precision,
+            "decoder": config.decoder,
             "max_faces": config.max_faces,
             "min_face_px": config.min_face_px,
             "face_model": None if config.face_model is None else portable(str(config.face_model)),

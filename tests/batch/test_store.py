@@ -104,6 +104,7 @@ def test_every_setting_that_changes_results_is_part_of_the_key(
     (tmp_path / "two.onnx").write_bytes(b"2")
     others: list[dict[str, Any]] = [
         {"detectors": ("gml",)},
+        {"decoder": "nvdec"},
         {"threshold": 0.5},
         {"max_faces": 2},
         {"min_face_px": 20},
