@@ -8,7 +8,7 @@ in ``Placement.warning``; a device that was asked for by name is an error instea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -65,24 +65,33 @@ def try_elsewhere(path: Path, detector: str, device: Placed, precision: Computed
 def place(config: ScanConfig, weights: Weights, probe: Probe = try_here) -> Placement:
     """Decide where the networks run. Raises DeviceError, WeightsError."""
     devices = candidates(config.device)
-    if config.device != "auto":
-        return Placement(devices[0], _precision(config, devices[0]))
+    failures: list[str] = []
+    device = devices[0]
+    if config.device == "auto":
+        if "cuda" not in devices and gpu_count():
+            failures.append("an NVIDIA GPU answers, but this ONNX Runtime is built without CUDA")
+        device = _first_that_runs(devices, config, weights, probe, failures)
+    if device != "cpu" and config.precision == "auto" and not can_rewrite():
+        failures.append(
+            "fp16 needs the package onnx, so the networks run as int8 files, which is slow on a GPU; "
+            "`pip install 'deepscan[gpu]'` brings it"
+        )
+    return Placement(device, _precision(config, device), _sentence(device, failures))
+
+
+def _first_that_runs(
+    devices: Sequence[Placed], config: ScanConfig, weights: Weights, probe: Probe, failures: list[str]
+) -> Placed:
+    """The first device that the first network runs on; says in ``failures`` why it is not an earlier one."""
     name = config.detectors[0]
-    failures = []
-    if "cuda" not in devices and gpu_count():
-        failures.append("an NVIDIA GPU answers, but this ONNX Runtime is built without CUDA")
     for device in devices:
-        precision = _precision(config, device)
-        reason = None if device == "cpu" else probe(weights.path(name), name, device, precision)
+        if device == "cpu":
+            break
+        reason = probe(weights.path(name), name, device, _precision(config, device))
         if reason is None:
-            if device != "cpu" and config.precision == "auto" and not can_rewrite():
-                failures.append(
-                    "fp16 needs the package onnx, so the networks run as int8 files, which is slow on a GPU; "
-                    "`pip install 'deepscan[gpu]'` brings it"
-                )
-            return Placement(device, precision, _sentence(device, failures))
+            return device
         failures.append(f"{device} does not come up ({reason.rstrip('.')})")
-    raise AssertionError("unreachable: the CPU is not tried out")
+    return "cpu"
 
 
 def _sentence(device: Placed, failures: list[str]) -> str | None:

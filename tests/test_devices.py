@@ -100,6 +100,9 @@ def test_without_the_package_for_it_a_gpu_computes_in_int8_and_says_so(
     found = place(ScanConfig(), weights, Probe())
     assert (found.device, found.precision) == ("cuda", "int8")
     assert found.warning is not None and "pip install 'deepscan[gpu]'" in found.warning
+    found = place(ScanConfig(device="cuda"), weights)
+    assert found.precision == "int8"
+    assert found.warning is not None and "pip install 'deepscan[gpu]'" in found.warning
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
