@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -19,12 +19,11 @@ from av.video.stream import VideoStream
 from PIL import Image
 from stages import recorded_clips
 
-from deepscan import media
+from deepscan import media, networks
 from deepscan.clips import Clip
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Detector
-from deepscan.runtime import Session
 from deepscan.scan import Scanner
 from deepscan.weights import Weights
 
@@ -48,11 +47,8 @@ def measure(paths: Sequence[Path], config: ScanConfig, repeats: int) -> Floor:
     """The floor of scanning these files one after the other; medians of ``repeats``."""
     scanner = Scanner(config)
     # As in a scan: the weights of the device that is scanned on, but never more than one thread.
-    weights = Weights(config.weights)
-    detectors = {
-        name: Detector(SPECS[name], Session(weights.path(name), device=config.device, threads=1))
-        for name in config.detectors
-    }
+    loaded = networks.load(replace(config, threads=1), Weights(config.weights))
+    detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
     decode_s = nets_s = 0.0
     count = 0
     for path in paths:

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from deepscan.detectors import SPECS
+from deepscan.devices import CPU
 from deepscan.faces import FaceEngine
-from deepscan.runtime import CPU
 from deepscan.training.data import Faces, forge_pair
 from deepscan.training.forge.families import FAMILIES, ODDS, Face, Material, draw_family
 from deepscan.training.forge.generators import GENERATORS, Generator

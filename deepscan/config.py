@@ -31,10 +31,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Precision = Literal["auto", "int8", "fp16", "fp32"]
+Decoder = Literal["cpu", "nvdec"]
 FailOn = Literal["fake", "uncertain"]
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+PRECISIONS = ("auto", "int8", "fp16", "fp32")
+DECODERS = ("cpu", "nvdec")
 FAIL_ON = ("fake", "uncertain")
 ENV_PREFIX = "DEEPSCAN_"
 
@@ -45,7 +49,11 @@ class ScanConfig:
 
     Attributes:
         detectors: which detectors take part, in report order.
-        device: where the networks run; ``auto`` is CUDA when it works, else the CPU.
+        device: where the networks run; ``auto`` is TensorRT where it is installed and works, else CUDA when
+            that works, else the CPU.
+        precision: what the networks compute in: ``int8`` as they ship, or rewritten to ``fp16`` or ``fp32``
+            as they are loaded; ``auto`` is int8 on a CPU and fp16 on a GPU.
+        decoder: what decodes videos; ``nvdec`` is an NVIDIA GPU's, which conceals damage inside pictures.
         threshold: probability from which a track is fake, in [0, 1]; None: the calibrated one.
         max_faces: faces followed at the same time, the largest first.
         min_face_px: narrower faces are skipped, and listed as such.
@@ -69,6 +77,8 @@ class ScanConfig:
 
     detectors: tuple[str, ...] = tuple(SPECS)
     device: Device = "auto"
+    precision: Precision = "auto"
+    decoder: Decoder = "cpu"
     threshold: float | None = None
     max_faces: int = 8
     min_face_px: int = 48
@@ -203,6 +213,8 @@ def _detectors(value: Any) -> tuple[str, ...]:
 SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "detectors": _detectors,
     "device": _choice(*DEVICES),
+    "precision": _choice(*PRECISIONS),
+    "decoder": _choice(*DECODERS),
     "threshold": _fraction,
     "max_faces": _whole,
     "min_face_px": _whole,

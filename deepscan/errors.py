@@ -11,7 +11,8 @@
     +-- FaceModelError            the face model does not load or is not a face detector
     +-- DeviceError               the device asked for is not available
     +-- ScoreError                a detector returned something that is not a probability
-    +-- WorkerError               no worker process can be started, or none survives loading the networks
+    +-- WorkerError               no worker process can be started, none survives loading the networks, or the
+                                  one process that has them beside a GPU died
 
 Messages say what happened, to which file, and what to do next.
 """
@@ -66,4 +67,4 @@ class ScoreError(DeepscanError):
 
 
 class WorkerError(DeepscanError):
-    """No worker process can be started, or none survives loading the networks."""
+    """No worker process can be started, none survives loading the networks, or their own process died."""

@@ -1,54 +1,63 @@
-"""ONNX Runtime sessions: providers, threads, one run at a time.
+"""ONNX Runtime sessions: threads, batches, one run at a time.
 
-Scores must not depend on what else is being scanned, so a session is given the same batch shape for
-every clip, its graph runs node by node, and algorithms are never picked by timing them. On a CPU the
-result does not depend on the number of threads either: they share out a layer's outputs, never one sum.
+Scores must not depend on what else is being scanned. On a CPU a session is given one clip at a time, its
+graph runs node by node, and algorithms are never picked by timing them; nor does the result depend on the
+number of threads: they share out a layer's outputs, never one sum.
+
+A GPU needs batches. They are filled up to 1, 2, 4 ... clips, so that few shapes exist; a kernel may add in
+another order for another shape, so that the last bits of a score can depend on how many clips were at hand.
 """
 
 from __future__ import annotations
 
-import ctypes
+import hashlib
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from deepscan.config import Device
+from deepscan.binding import BoundRuns
+from deepscan.devices import (
+    DEVICE_OF,
+    PROVIDERS,
+    REPAIRS,
+    Placed,
+    engine_folder,
+    options,
+    preload_cuda,
+    preload_tensorrt,
+)
 from deepscan.errors import DeviceError, WeightsError
+from deepscan.precision import float_model
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+Computed = Literal["int8", "fp16", "fp32"]
+"""What a network computes in; ``int8`` is the file as it is."""
 
-# DEFAULT takes one fixed convolution algorithm (the others are chosen by timing, so that two runs may
-# differ in the last bits); TF32 would round inputs to 10 bits.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
+BATCH_FRAMES = 64
+"""Frames in a batch at most, on a GPU: 8 clips of 8 frames. 15 MB of pixels, 2 GB of activations or so."""
+BATCH_CLIPS = 16
+QUIET, USUAL = 4, 2  # severities of ONNX Runtime's log: fatal only, warnings and worse
 
 
-def providers(device: Device) -> list[str]:
-    """Execution providers for a device, in order of preference.
+class Network(Protocol):
+    """What a detector asks: a network loaded here, or one that another process has.
 
-    Raises:
-        DeviceError: ``cuda`` was asked for and this installation or machine has none.
+    Attributes:
+        outputs: names of what it can answer.
+        batch: clips that it takes at once, at most.
     """
-    if device == "cpu":
-        return [CPU]
-    built = CUDA in onnxruntime.get_available_providers()
-    if built and gpu_count() > 0:
-        return [CUDA, CPU]
-    if device == "auto":
-        return [CPU]
-    if built:
-        raise DeviceError("--device cuda: no NVIDIA driver with a GPU answers here; use --device cpu.")
-    raise DeviceError(
-        "--device cuda: this ONNX Runtime is built without CUDA; repair it with "
-        "`pip install --force-reinstall --no-deps onnxruntime-gpu`, or use --device cpu."
-    )
+
+    outputs: tuple[str, ...]
+    batch: int
+
+    def run(self, pixels: NDArray[np.uint8], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """As ``Session.run``."""
 
 
 def thread_count(threads: int | None = None, jobs: int = 1) -> int:
@@ -102,46 +111,68 @@ def session_options(threads: int) -> Any:
 class Session:
     """One network, loaded. Thread-safe: ONNX Runtime allows concurrent runs."""
 
-    def __init__(self, path: Path, *, device: Device = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: Placed = "cpu",
+        precision: Computed = "int8",
+        threads: int = 1,
+        batch: int | None = None,
+    ) -> None:
         """Load ``path``.
+
+        Args:
+            path: an ONNX file.
+            device: where to run it.
+            precision: what it computes in.
+            threads: intra-op threads on the CPU.
+            batch: clips it takes at once; None: one on a CPU, several on a GPU. More than one are run with
+                bound input.
 
         Raises:
             WeightsError: not an ONNX file that this ONNX Runtime can run, or not with one input ``pixels``.
-            DeviceError: ``cuda`` was asked for and its libraries do not load.
+            DeviceError: the device's libraries do not load.
         """
-        wanted = providers(device)
-        if CUDA in wanted:
-            _preload_cuda()
-        try:
-            self._session = onnxruntime.InferenceSession(
-                os.fspath(path),
-                session_options(threads),
-                providers=[(name, CUDA_OPTIONS if name == CUDA else {}) for name in wanted],
-            )
-        except Exception as error:  # ONNX Runtime's exceptions share no base class
-            reason = _first_line(error)
-            raise WeightsError(f"{path}: ONNX Runtime cannot load this model ({reason}).") from error
-        if device == "cuda" and self.device != "cuda":
+        self.path = path
+        model: Path | bytes = path if precision == "int8" else float_model(path, precision)
+        self._session = _load(path, model, device, precision, threads)
+        if self.device != device:
             raise DeviceError(
-                "--device cuda: ONNX Runtime could not load the CUDA libraries; install them with "
-                "`pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use --device cpu."
+                f"--device {device}: ONNX Runtime could not load the libraries of {device}; "
+                f"{REPAIRS[device]}, or use --device cpu."
             )
         inputs = [entry.name for entry in self._session.get_inputs()]
         if inputs != ["pixels"]:
             raise WeightsError(f"{path}: needs the one input `pixels`, has {', '.join(inputs) or 'none'}.")
-        self.path = path
         self.outputs: tuple[str, ...] = tuple(entry.name for entry in self._session.get_outputs())
+        shape = self._session.get_inputs()[0].shape
+        frames = shape[1] if len(shape) == 5 and isinstance(shape[1], int) else 1
+        on_gpu = 1 << (min(BATCH_CLIPS, max(1, BATCH_FRAMES // frames)).bit_length() - 1)
+        self.batch = batch or (1 if device == "cpu" else on_gpu)
+        memory = "cpu" if device == "cpu" else "cuda"
+        self._bound = BoundRuns(self._session, memory) if self.batch > 1 else None
 
     @property
-    def device(self) -> str:
-        """Where it really runs: ``cuda`` or ``cpu``."""
-        return "cuda" if self._session.get_providers()[0] == CUDA else "cpu"
+    def device(self) -> Placed:
+        """Where it really runs."""
+        return DEVICE_OF.get(self._session.get_providers()[0], "cpu")
+
+    def warm_up(self, clip_shape: Sequence[int]) -> None:
+        """Run every size of batch once on black clips: what is built or allocated then is no file's fault.
+
+        The largest comes first, so that TensorRT builds one engine for a range and not one for each.
+        """
+        sizes = {_filled(count, self.batch) for count in range(1, self.batch + 1)}
+        for size in sorted(sizes, reverse=True):
+            self.run(np.zeros((size, *clip_shape), np.uint8), self.outputs)
 
     def run(self, pixels: NDArray[np.uint8], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Run the network once.
 
         Args:
-            pixels: uint8, ``(B, T, S, S, 3)`` for clips, ``(B, S, S, 3)`` for single frames.
+            pixels: uint8, ``(B, T, S, S, 3)`` for clips, ``(B, S, S, 3)`` for single frames; B up to
+                ``batch``.
             outputs: names of the outputs wanted; parts of the graph that only others need do not run.
 
         Raises:
@@ -151,36 +182,70 @@ class Session:
         if missing:
             raise WeightsError(f"{self.path}: has no output {', '.join(missing)}.")
         try:
-            values = self._session.run(list(outputs), {"pixels": np.ascontiguousarray(pixels)})
-        except Exception as error:  # as above
+            if self._bound is None:
+                values = self._session.run(list(outputs), {"pixels": np.ascontiguousarray(pixels)})
+            else:
+                count = len(pixels)
+                more = _filled(count, self.batch) - count
+                filled = np.concatenate([pixels, np.repeat(pixels[-1:], more, axis=0)]) if more else pixels
+                values = [value[:count] for value in self._bound.run(filled, outputs)]
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise WeightsError(
                 f"{self.path}: cannot run on pixels of shape {pixels.shape} ({_first_line(error)})."
             ) from error
         return dict(zip(outputs, values, strict=True))
 
 
-@lru_cache(maxsize=1)
-def gpu_count() -> int:
-    """GPUs that the NVIDIA driver offers; 0 without a driver.
-
-    ONNX Runtime lists CUDA whenever it was built with it, GPU or not, and prints errors when it then
-    fails to start; asking the driver is cheap and quiet.
-    """
+def _load(path: Path, model: Path | bytes, device: Placed, precision: Computed, threads: int) -> Any:
+    """The ``onnxruntime.InferenceSession``, on ``device``, or on a lesser one where that does not come up."""
+    engines = Path()
+    if device != "cpu":
+        preload_cuda()
+    if device == "tensorrt":
+        preload_tensorrt()
+        engines = engine_folder(_sha256(model))
+        try:
+            # Nobody else may put an engine there: what is in it runs.
+            engines.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise DeviceError(
+                f"--device tensorrt: {engines}, where its engines are kept, cannot be written "
+                f"({error.strerror}); set XDG_CACHE_HOME to a folder of yours."
+            ) from error
     try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-            return 0
-    except (OSError, AttributeError):
-        return 0
-    return count.value
+        with _hushed() if device != "cpu" else nullcontext():
+            return onnxruntime.InferenceSession(
+                os.fspath(model) if isinstance(model, Path) else model,
+                session_options(threads),
+                providers=[
+                    (name, options(name, half=precision == "fp16", engines=engines))
+                    for name in PROVIDERS[device]
+                    if name in onnxruntime.get_available_providers()
+                ],
+                enable_fallback=0,  # it would say so on stdout, between the lines of the report
+            )
+    except Exception as error:  # as above
+        reason = _first_line(error)
+        raise WeightsError(f"{path}: ONNX Runtime cannot load this model ({reason}).") from error
 
 
-@lru_cache(maxsize=1)
-def _preload_cuda() -> None:
-    """Load CUDA and cuDNN from their Python packages, where those are installed."""
-    if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()
+def _sha256(model: Path | bytes) -> str:
+    return hashlib.sha256(model.read_bytes() if isinstance(model, Path) else model).hexdigest()
+
+
+def _filled(count: int, most: int) -> int:
+    """The size of the batch that ``count`` clips are filled up to."""
+    return max(count, min(most, 1 << (count - 1).bit_length()))
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep ONNX Runtime from printing which library it could not load: whoever asked is told anyway."""
+    onnxruntime.set_default_logger_severity(QUIET)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(USUAL)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,34 +9,37 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from deepscan import ScanModule, ensemble, media
+from deepscan import ScanModule, ensemble, media, networks
 from deepscan.cascade import Cascade, Panel
 from deepscan.clips import Clip, ClipCutter, Thumbnails
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.detectors.detector import Detector
+from deepscan.devices import CPU
 from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
 from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
 from deepscan.media import Coverage, Frame, MediaInfo
 from deepscan.results import FileReport, Status, TrackReport
-from deepscan.runtime import CPU, Session, thread_count
+from deepscan.runtime import Network, thread_count
 from deepscan.weights import Weights
+
+Load = Callable[[ScanConfig, Weights], Mapping[str, Network]]
 
 __all__ = ["FileReport", "Scanner", "Status", "TrackReport"]
 
 
 class Scanner:
-    """All models, loaded once; ``device`` is where they really run, ``cpu`` or ``cuda``."""
+    """All models, loaded once; the networks by ``load``, which may have them in another process."""
 
-    def __init__(self, config: ScanConfig) -> None:
+    def __init__(self, config: ScanConfig, load: Load = networks.load) -> None:
         """Load and verify every model. Raises WeightsError, FaceModelError, DeviceError."""
         self.config = config
         self.weights = Weights(config.weights)
@@ -44,12 +47,8 @@ class Scanner:
         self.thresholds = self.calibration.thresholds(config.threshold)
         threads = thread_count(config.threads)
         self._decode_ahead = threads > 1  # with one core, a second thread would only take turns
-        sessions = {
-            name: Session(self.weights.path(name), device=config.device, threads=threads)
-            for name in config.detectors
-        }
-        self.device = "cuda" if all(session.device == "cuda" for session in sessions.values()) else "cpu"
-        self._detectors = {name: Detector(SPECS[name], session) for name, session in sessions.items()}
+        loaded = load(config, self.weights)
+        self._detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
         # Faces are found on the CPU even beside a GPU, so that every device looks at the same crops.
         model = config.face_model or self.weights.face_path()
         self._engine = FaceEngine(model, providers=[CPU], threads=threads)
@@ -67,7 +66,7 @@ class Scanner:
             info = media.probe(path, self.config.pixel_budget)
             coverage = Coverage(info.duration_s, pixel_budget=self.config.pixel_budget)
             plan = media.plan(info, thorough=self.config.thorough)
-            frames = media.frames(path, info, plan, coverage)
+            frames = media.frames(path, info, plan, coverage, nvdec=self.config.decoder == "nvdec")
             tracks, skipped = self._look(media.ahead(frames) if self._decode_ahead else frames)
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:
@@ -90,10 +89,11 @@ class Scanner:
         thumbnails = Thumbnails()
         keeper = EvidenceKeeper(self.calibration) if config.evidence else None
 
-        def ask(name: str, clip: Clip) -> list[Score]:
-            return self._detectors[name].score([clip], keeper)
+        def ask(name: str, clips: Sequence[Clip]) -> list[Score]:
+            return self._detectors[name].score(clips, keeper)
 
-        panel = Cascade(ask, self.calibration) if config.fast else Panel(ask)
+        batches = {name: detector.batch for name, detector in self._detectors.items()}
+        panel = Cascade(ask, self.calibration, batches) if config.fast else Panel(ask, batches)
         for frame, faces in tracker.follow(frames):
             cutter.add(frame, faces)
             thumbnails.add(frame, faces)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from deepscan.devices import CPU
 from deepscan.faces import FaceEngine
-from deepscan.runtime import CPU
 from deepscan.training.forge.blend import SelfBlend, Tone
 from deepscan.training.forge.degrade import encode_h264
 from deepscan.training.mesh import FaceMesh

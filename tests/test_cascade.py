@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +26,9 @@ def ask_all(cascade_of: Calibration, answers: dict[str, float]) -> tuple[set[str
     """Who was asked when every detector has one clip, and what is said of the others."""
     asked: list[str] = []
 
-    def ask(name: str, clip: Clip) -> list[Score]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[Score]:
         asked.append(name)
-        return [Score(clip.track_id, 0.0, 0.0, answers[name])]
+        return [Score(clip.track_id, 0.0, 0.0, answers[name]) for clip in clips]
 
     cascade = Cascade(ask, cascade_of)
     cascade.hear((name, CLIP) for name in SPECS)
@@ -57,8 +58,8 @@ def test_a_doubtful_cheap_answer_is_not() -> None:
 def test_a_suspicion_in_a_crowd_must_be_certain_among_all_its_faces() -> None:
     answers = {"global_local": CERTAIN + 0.005, "gml": 0.9999}
 
-    def ask(name: str, clip: Clip) -> list[Score]:
-        return [Score(clip.track_id, 0.0, 0.0, answers[name])]
+    def ask(name: str, clips: Sequence[Clip]) -> list[Score]:
+        return [Score(clip.track_id, 0.0, 0.0, answers[name]) for clip in clips]
 
     cascade = Cascade(ask, calibration(gml=1.0, global_local=1.0))
     cascade.hear((name, replace(CLIP, track_id=track)) for track in (1, 2, 3) for name in answers)

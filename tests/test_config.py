@@ -90,7 +90,8 @@ def test_flags_from_the_environment(text: str, expected: bool) -> None:
     [
         ({"detectors": "soal"}, "detectors must be among .* not 'soal'; did you mean sola?"),
         ({"detectors": ""}, "detectors must be at least one of"),
-        ({"device": "cud"}, "device must be one of auto, cpu, cuda, not 'cud'; did you mean cuda?"),
+        ({"device": "cud"}, "device must be one of auto, cpu, cuda, tensorrt, not 'cud'; did you mean cuda?"),
+        ({"precision": "fp8"}, "precision must be one of auto, int8, fp16, fp32, not 'fp8'."),
         ({"threshold": 1.5}, "threshold must be a number from 0 to 1, not '1.5'."),
         ({"threshold": float("nan")}, "threshold must be a number from 0 to 1"),
         ({"jobs": 0}, "jobs must be a whole number, 1 or more, not '0'."),

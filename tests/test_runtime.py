@@ -1,47 +1,24 @@
-"""Sessions: devices, threads and results that do not depend on either."""
+"""Sessions: threads and batches, and results that do not depend on either."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from deepscan import runtime
 from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Detector
-from deepscan.errors import DeviceError, ScoreError, WeightsError
-from deepscan.runtime import CPU, CUDA, Session, providers, thread_count
+from deepscan.errors import ScoreError, WeightsError
+from deepscan.runtime import Session, thread_count
 from tests.doubles import brightness_net
-
-
-def test_cpu_is_always_there() -> None:
-    assert providers("cpu") == [CPU]
-
-
-def test_auto_is_the_cpu_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(runtime, "gpu_count", lambda: 0)
-    assert providers("auto") == [CPU]
-    with pytest.raises(DeviceError, match="no NVIDIA driver"):
-        providers("cuda")
-
-
-def test_auto_takes_a_gpu_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(runtime, "gpu_count", lambda: 1)
-    assert providers("auto") == providers("cuda") == [CUDA, CPU]
-
-
-def test_cuda_without_the_gpu_build_says_how_to_repair_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
-    with pytest.raises(DeviceError, match="pip install --force-reinstall --no-deps onnxruntime-gpu"):
-        providers("cuda")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity mask")
@@ -140,3 +117,50 @@ def test_what_is_not_a_probability_is_an_error(tmp_path: Path) -> None:
     detector = Detector(SPECS["sola"], Session(net, device="cpu"))
     with pytest.raises(ScoreError, match=r"sola: returned nan for the face of track 2 at 1\.50 s"):
         detector.score([Clip(2, np.zeros((1, 256, 256, 3), np.uint8), (1.5,))])
+
+
+def test_batches_are_bound_and_filled_up_and_change_no_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of a GPU, with the CPU's memory."""
+    path = conv_net(tmp_path / "net.onnx")
+    pixels = np.random.default_rng(1).integers(0, 256, (7, 256, 256, 3)).astype(np.uint8)
+    one_by_one = Session(path, device="cpu")
+    session = Session(path, device="cpu", batch=7)
+    shapes = []
+    bound = session._bound
+    assert bound is not None and one_by_one._bound is None
+    run = bound.run
+
+    def recorded(filled: NDArray[np.uint8], names: Sequence[str]) -> list[NDArray[Any]]:
+        shapes.append(len(filled))
+        return run(filled, names)
+
+    monkeypatch.setattr(bound, "run", recorded)
+    # the same shape twice, so that its place holds the other clip's pixels before
+    for clips in (pixels[:1], pixels[1:2], pixels[:3], pixels[3:6], pixels):
+        found = session.run(clips, ["c2"])["c2"]
+        assert len(found) == len(clips)
+        for place, clip in enumerate(clips):
+            alone = one_by_one.run(clip[None], ["c2"])["c2"][0]
+            np.testing.assert_allclose(found[place], alone, rtol=1e-4, atol=1e-4 * abs(alone).max())
+    assert shapes == [1, 1, 4, 4, 7]
+
+
+def test_what_is_handed_out_outlives_the_next_run(tmp_path: Path) -> None:
+    session = Session(conv_net(tmp_path / "net.onnx"), device="cpu", batch=2)
+    first = session.run(np.zeros((1, 256, 256, 3), np.uint8), ["c2"])["c2"]
+    before = first.copy()
+    session.run(np.full((1, 256, 256, 3), 255, np.uint8), ["c2"])
+    np.testing.assert_array_equal(first, before)
+
+
+def test_a_detector_gives_a_network_as_many_clips_as_it_takes(tmp_path: Path) -> None:
+    spec = SPECS["sola"]
+    session = Session(brightness_net(tmp_path / "net.onnx", "sola"), device="cpu", batch=4)
+    clips = [Clip(1, np.full((1, 256, 256, 3), 20 * n, np.uint8), (float(n),)) for n in range(11)]
+    together = Detector(spec, session)
+    alone = Detector(spec, Session(tmp_path / "net.onnx", device="cpu"))
+    for one, other in zip(together.score(clips), alone.score(clips), strict=True):
+        assert (one.track_id, one.start_s) == (other.track_id, other.start_s)
+        assert one.probability == pytest.approx(other.probability, abs=1e-3)

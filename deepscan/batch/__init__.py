@@ -6,6 +6,10 @@
     run.py       what is known of a run before its first file, and the files so far
     pool.py      files -> reports in input order; the parent's side of the workers and their limits
     process.py   what runs inside a worker process
+    server.py    starts and ends the one process that has the networks, where there is a GPU
+    serve.py     what runs in it, and the workers' line to it
+    batcher.py   clips of many files -> batches for one device
+    signals.py   Ctrl-C is for the parent
     memory.py    ends a worker that takes more memory than it may
     store.py     results by content, kept for ``--cache`` and ``--resume``
     baseline.py  findings that somebody has looked at and accepted
@@ -15,8 +19,10 @@ Choices where nothing else says so:
 - Every file is scanned in a worker process, with one job too. A crash, a hang or a memory bomb costs the
   file that the worker had in hand; the next file gets a new worker.
 - Workers share nothing: each has its own pipe, so one that dies in the middle of a message harms no other.
+- Beside a GPU they share the process that has the networks. It batches their clips; if it dies the run ends.
 - What is wrong with all files (weights, face model, device, a network that returns NaN) ends the run.
-- ``seconds`` is the only part of a report that differs between two runs, whatever the number of workers.
+- ``seconds`` is the only part of a report that differs between two runs, whatever the number of workers; on
+  a GPU the last digits of scores may, with the clips that were batched.
 """
 
 from __future__ import annotations

@@ -6,14 +6,15 @@ process dies or has to be ended, that file is to blame, and the next one gets a 
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import replace
-from multiprocessing import get_context, resource_tracker
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -23,7 +24,10 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from deepscan.batch import process
 from deepscan.batch.memory import memory_limit
-from deepscan.batch.process import FileScanner, Prepared, Setup, failure
+from deepscan.batch.process import FileScanner, Prepared, Setup, cause_of_death, failure
+from deepscan.batch.serve import connect
+from deepscan.batch.server import serving
+from deepscan.batch.signals import block_ctrl_c
 from deepscan.batch.store import ResultStore
 from deepscan.config import ScanConfig
 from deepscan.errors import WorkerError
@@ -44,55 +48,64 @@ def scan_files(
     config: ScanConfig,
     *,
     store: ResultStore | None = None,
-    make_scanner: Callable[[ScanConfig], FileScanner] = Scanner,
+    make_scanner: Callable[..., FileScanner] = Scanner,
+    batch: int | None = None,
 ) -> Generator[FileReport, None, None]:
     """Scan every path; reports come in the order of ``paths``, whatever the number of workers.
 
-    Closing the iterator ends the workers at once.
+    Closing the iterator ends the workers at once. Where ``config.device`` names a GPU, the networks are in
+    one process of their own, which makes batches of the clips of all workers.
 
     Args:
         paths: the files.
         config: the settings.
         store: results of earlier runs to take over, and where new ones are kept.
-        make_scanner: called once in every worker process; must be importable there.
+        make_scanner: called with the settings, once in every worker process; must be importable there. Takes
+            ``load`` as ``Scanner`` does, where the networks are in a process of their own.
+        batch: clips that a network takes at once, in a process of their own on a CPU as well; None: one on a
+            CPU, as many as suit the device on a GPU.
 
     Raises:
         DeepscanError: the models do not load or a score makes no sense; no file's report would be right.
     """
     jobs = min(config.jobs, max(1, len(paths)))
     settings = replace(config, jobs=1, threads=thread_count(config.threads, jobs))
-    with TemporaryDirectory(prefix="deepscan-", ignore_cleanup_errors=True) as logs:
+    apart = batch is not None or config.device in ("cuda", "tensorrt")
+    with TemporaryDirectory(prefix="deepscan-", ignore_cleanup_errors=True) as logs, ExitStack() as stack:
+        server = None
+        if apart and paths:
+            server = stack.enter_context(serving(settings, batch, Path(logs, "networks.log")))
+            make_scanner = partial(make_scanner, load=partial(connect, server.address))
         setups = [Setup(settings, make_scanner, store, Path(logs, f"{job}.log")) for job in range(jobs)]
-        workers = [Worker(setup) for setup in setups]
-        free: SimpleQueue[Worker] = SimpleQueue()
-        for worker in workers:
+        try:
+            yield from _scan_all(paths, [Worker(setup) for setup in setups])
+        except WorkerError as error:
+            death = server.death() if server else None
+            if death is None:
+                raise
+            raise death from error
+
+
+def _scan_all(paths: Sequence[Path], workers: Sequence[Worker]) -> Iterator[FileReport]:
+    """Hand out the files to the workers, and end these."""
+    free: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+
+    def scan(path: Path) -> FileReport:
+        worker = free.get()
+        try:
+            return worker.scan(path)
+        finally:
             free.put(worker)
 
-        def scan(path: Path) -> FileReport:
-            worker = free.get()
-            try:
-                return worker.scan(path)
-            finally:
-                free.put(worker)
-
-        with ThreadPoolExecutor(jobs, initializer=_block_ctrl_c) as threads:
-            try:
-                yield from threads.map(scan, paths)
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
-                for worker in workers:
-                    worker.stop()
-
-
-def _block_ctrl_c() -> None:
-    """Processes started from this thread inherit that Ctrl-C, which a terminal sends to all, is not for them.
-
-    They ignore it by themselves only once they have started up, and would complain before. Python's resource
-    tracker must run first: starting it lifts the block.
-    """
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with ThreadPoolExecutor(len(workers), initializer=block_ctrl_c) as threads:
+        try:
+            yield from threads.map(scan, paths)
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.stop()
 
 
 class Worker:
@@ -131,9 +144,8 @@ class Worker:
                 limit = f"{config.max_memory / 2**30:.3g} GiB"
                 sentence = f"{path}: scanning it takes more than {limit} of memory; --max-memory allows more"
             else:
-                sentence = (
-                    f"{path}: the worker process died while scanning this file ({_cause(death.exitcode)})"
-                )
+                cause = cause_of_death(death.exitcode)
+                sentence = f"{path}: the worker process died while scanning this file ({cause})"
             report = replace(failure(path, "crashed", sentence), trace=self._last_words())
         self._loaded = False
         content = None if prepared is None else prepared.sha256
@@ -155,7 +167,7 @@ class Worker:
             self._call(0, process.load)
         except ProcessExpired as death:
             raise WorkerError(
-                f"a worker process died while it loaded the networks ({_cause(death.exitcode)}); "
+                f"a worker process died while it loaded the networks ({cause_of_death(death.exitcode)}); "
                 "check the free memory, or try fewer --jobs"
             ) from death
         self._loaded = True
@@ -211,13 +223,3 @@ class Worker:
         except OSError:
             return ""
         return text[-LOG_SHOWN:].strip()
-
-
-def _cause(exitcode: int) -> str:
-    """A negative exit code is the number of the signal that ended the process."""
-    if exitcode >= 0:
-        return f"exit code {exitcode}"
-    try:
-        return signal.Signals(-exitcode).name
-    except ValueError:
-        return f"signal {-exitcode}"

@@ -63,12 +63,17 @@ _scanner: FileScanner | None = None
 
 
 def start(setup: Setup) -> None:
-    """Set the process up: its signals, its log, and that it never outlives its parent."""
+    """Set the process up."""
     global _setup
     _setup = setup
+    stand_apart(setup.log)
+
+
+def stand_apart(log_path: Path) -> None:
+    """What every process of a run needs: its signals, its log, and that it never outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides what comes of it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    log = os.open(setup.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)
     os.close(log)
     faulthandler.enable(2, all_threads=False)
@@ -136,6 +141,16 @@ def scan(path: Path, content: str | None) -> FileReport:
     except Exception as error:
         return replace(_bug(path, error, time.perf_counter() - started), sha256=content)
     return report
+
+
+def cause_of_death(exitcode: int) -> str:
+    """A negative exit code is the number of the signal that ended the process."""
+    if exitcode >= 0:
+        return f"exit code {exitcode}"
+    try:
+        return signal.Signals(-exitcode).name
+    except ValueError:
+        return f"signal {-exitcode}"
 
 
 def failure(path: Path, status: Status, error: str, seconds: float = 0.0) -> FileReport:

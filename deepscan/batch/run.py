@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deepscan import __version__
 from deepscan.batch.walk import Survey
 from deepscan.config import ScanConfig
+from deepscan.devices import Placed
 from deepscan.ensemble import Calibration
+from deepscan.networks import place, try_elsewhere
 from deepscan.results import FileReport
-from deepscan.runtime import CPU, CUDA, Session, providers
+from deepscan.runtime import Computed
 from deepscan.weights import Weights
 
 
@@ -20,8 +22,9 @@ class RunReport:
 
     Attributes:
         version: deepscan's.
-        device: ``cpu`` or ``cuda``, as resolved.
+        device: ``cpu``, ``cuda`` or ``tensorrt``, as resolved.
         provider: ONNX Runtime's execution provider.
+        precision: what the networks compute in: ``int8``, ``fp16`` or ``fp32``, as resolved.
         weights: sha256 per detector that takes part.
         threshold_fake: probability from which a track is fake.
         threshold_real: probability below which a track is real.
@@ -32,11 +35,13 @@ class RunReport:
         left_out: files in walked directories that are no media.
         excluded: files and directories that a glob kept out of a walk.
         interrupted: the run was ended before its last file; ``files`` holds those that were finished.
+        warning: what a GPU should have done and did not, for a person.
     """
 
     version: str
-    device: str
+    device: Placed
     provider: str
+    precision: Computed
     weights: Mapping[str, str]
     threshold_fake: float
     threshold_real: float
@@ -48,6 +53,12 @@ class RunReport:
     excluded: int = 0
     interrupted: bool = False
     files: list[FileReport] = field(default_factory=list)
+    warning: str | None = None
+
+    @property
+    def resolved(self) -> ScanConfig:
+        """The settings with nothing left to find out about the device: every worker takes the same."""
+        return replace(self.config, device=self.device, precision=self.precision)
 
 
 def begin(found: Survey, config: ScanConfig) -> RunReport:
@@ -55,11 +66,12 @@ def begin(found: Survey, config: ScanConfig) -> RunReport:
     weights = Weights(config.weights)
     calibration = weights.manifest.calibration
     fake, real = calibration.thresholds(config.threshold)
-    device = _device(config, weights)
+    placement = place(config, weights, try_elsewhere)
     return RunReport(
         version=__version__,
-        device=device,
-        provider=CUDA if device == "cuda" else CPU,
+        device=placement.device,
+        provider=placement.provider,
+        precision=placement.precision,
         weights=weights.hashes(config.detectors),
         threshold_fake=fake,
         threshold_real=real,
@@ -69,11 +81,5 @@ def begin(found: Survey, config: ScanConfig) -> RunReport:
         total=len(found.files),
         left_out=found.left_out,
         excluded=found.excluded,
+        warning=placement.warning,
     )
-
-
-def _device(config: ScanConfig, weights: Weights) -> str:
-    """Where the networks really run: CUDA may be there in name only, so one of them is loaded to see."""
-    if providers(config.device)[0] == CPU:
-        return "cpu"
-    return Session(weights.path(config.detectors[0]), device=config.device).device

@@ -96,10 +96,11 @@ def open_store(run: RunReport, *files: Path) -> ResultStore:
             raise UsageError(
                 f"{file}: this is no file for results, or it cannot be written ({error})"
             ) from error
-    return ResultStore(tuple(file.resolve() for file in files), fingerprint(run.config, run.device))
+    key = fingerprint(run.config, run.device, run.precision)
+    return ResultStore(tuple(file.resolve() for file in files), key)
 
 
-def fingerprint(config: ScanConfig, device: str) -> str:
+def fingerprint(config: ScanConfig, device: str, precision: str) -> str:
     """Hash of everything that a result depends on besides the file. Raises WeightsError, UsageError."""
     # The manifest lists the hash of every model, and the calibration.
     manifest = Weights(config.weights).root / MANIFEST
@@ -113,6 +114,8 @@ def fingerprint(config: ScanConfig, device: str) -> str:
             sha256(manifest),
             face_model,
             device,
+            precision,
+            config.decoder,
             config.detectors,
             config.threshold,
             config.max_faces,

@@ -7,11 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deepscan.cli.exit_codes import ERROR
+
+if TYPE_CHECKING:
+    from deepscan.devices import Placed
+    from deepscan.runtime import Computed
 
 PACKAGES = (
     "av",
@@ -96,7 +100,7 @@ def _installed(package: str) -> str | None:
 def _providers(weights: Path | None) -> Iterator[Finding]:
     import onnxruntime
 
-    from deepscan.runtime import CUDA, gpu_count
+    from deepscan.devices import CUDA, gpu_count
 
     available = onnxruntime.get_available_providers()
     yield Finding("ok", f"ONNX Runtime's providers: {', '.join(available)}")
@@ -111,24 +115,45 @@ def _providers(weights: Path | None) -> Iterator[Finding]:
             + ("" if gpu_count() else " (no NVIDIA GPU answers here, so nothing is lost)"),
             f"{sys.executable} -m pip install --force-reinstall --no-deps onnxruntime-gpu=={gpu_build}",
         )
+    elif not gpu_count():
+        yield Finding("note", "no NVIDIA GPU answers here: scans run on the CPU")
     else:
-        yield _cuda(weights)
+        yield from _gpu(weights)
 
 
-def _cuda(folder: Path | None) -> Finding:
+def _gpu(folder: Path | None) -> Iterator[Finding]:
+    """Every way to run on a GPU, tried out as a scan tries it."""
     from deepscan.config import load
-    from deepscan.runtime import Session, gpu_count
+    from deepscan.devices import candidates, preload_tensorrt
+    from deepscan.networks import try_elsewhere
+    from deepscan.precision import can_rewrite
     from deepscan.weights import Weights
 
-    if not gpu_count():
-        return Finding("note", "no NVIDIA GPU answers here: scans run on the CPU")
+    if not can_rewrite():
+        yield Finding(
+            "note",
+            "the package onnx is not installed: networks on a GPU compute in int8, not in fp16",
+            f"{sys.executable} -m pip install 'deepscan[gpu]'",
+        )
     weights = Weights(load({"weights": folder}).weights)
-    if Session(weights.path(next(iter(weights.manifest.detectors)))).device == "cuda":
-        return Finding("ok", "the networks run on an NVIDIA GPU")
+    detector = next(iter(weights.manifest.detectors))
+    for device in candidates("auto"):
+        if device != "cpu":
+            precision: Computed = "fp16" if can_rewrite() else "int8"
+            reason = try_elsewhere(weights.path(detector), detector, device, precision)
+            yield _tried(device, reason)
+    if not preload_tensorrt():
+        yield Finding("note", "TensorRT is not installed: the networks run on CUDA alone, which is enough")
+
+
+def _tried(device: Placed, reason: str | None) -> Finding:
+    if reason is None:
+        return Finding("ok", f"the networks run on an NVIDIA GPU ({device})")
+    package = "'onnxruntime-gpu[cuda,cudnn]'" if device == "cuda" else "tensorrt"
     return Finding(
         "note",
-        "an NVIDIA GPU answers, but the CUDA libraries do not load: scans run on the CPU",
-        f"{sys.executable} -m pip install 'onnxruntime-gpu[cuda,cudnn]'",
+        f"an NVIDIA GPU answers, but {device} does not come up ({reason.rstrip('.')}): scans do without it",
+        f"{sys.executable} -m pip install {package}",
     )
 
 
@@ -153,8 +178,8 @@ def _face_model(folder: Path | None, face_model: Path | None) -> Iterator[Findin
     import numpy as np
 
     from deepscan.config import load
+    from deepscan.devices import CPU
     from deepscan.faces import FaceEngine
-    from deepscan.runtime import CPU
     from deepscan.weights import Weights
 
     config = load({"weights": folder, "face_model": face_model})

@@ -113,7 +113,25 @@ def scan(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="auto|cpu|cuda", help="Where the networks run.", rich_help_panel=SETTINGS),
+        typer.Option(
+            metavar="auto|cpu|cuda|tensorrt", help="Where the networks run.", rich_help_panel=SETTINGS
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|int8|fp16|fp32",
+            help="What the networks compute in; auto: int8 on a CPU, fp16 on a GPU.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|nvdec",
+            help="What decodes videos; a GPU's decoder hides damage inside pictures.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -238,6 +256,8 @@ def scan(
     flags = {
         "detectors": detectors,
         "device": device,
+        "precision": precision,
+        "decoder": decoder,
         "threshold": threshold,
         "max_faces": max_faces,
         "min_face_px": min_face,

@@ -59,9 +59,11 @@ def run_scan(paths: list[Path], file_list: Path | None, flags: dict[str, Any], w
     reports = opened_reports(wanted.outputs, quiet=wanted.quiet, verbose=wanted.verbose)
     with reports as report, interrupt.caught():
         run = batch.begin(found, config)
+        if run.warning:
+            typer.echo(f"deepscan: {run.warning}", err=True)
         store = _store(run, wanted)
         report.begin(run)
-        with closing(batch.scan_files(found.files, config, store=store)) as results:
+        with closing(batch.scan_files(found.files, run.resolved, store=store)) as results:
             _follow(interrupt.until_interrupted(map(known.mark, results)), run, report, wanted)
         run.interrupted = interrupt.asked and len(run.files) < run.total
         report.end(run)

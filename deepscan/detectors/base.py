@@ -66,6 +66,12 @@ class DetectorSpec:
     std: tuple[float, float, float]
     evidence: tuple[str, ...]
 
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """Shape of one clip as the network takes it: ``(T, S, S, 3)``, single frames ``(S, S, 3)``."""
+        time = () if self.sampling is Sampling.SINGLE else (self.frames,)
+        return (*time, self.size_px, self.size_px, 3)
+
 
 def as_it_is(output: Map) -> Map:
     """An output that holds maps already."""

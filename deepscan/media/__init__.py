@@ -56,15 +56,18 @@ def probe(path: Path, pixel_budget: int = 0) -> MediaInfo:
     return replace(info, bits_per_pixel=bits / pixels if bits and pixels else None)
 
 
-def frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
+def frames(
+    path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage, *, nvdec: bool = False
+) -> Iterator[Frame]:
     """The frames that ``plan`` asks for, in order of time; fills ``coverage`` on the way.
 
     A file that breaks off, has damaged frames or spends the coverage's pixel budget yields what can be
-    had, and ``coverage`` tells the rest.
+    had, and ``coverage`` tells the rest. With ``nvdec`` an NVIDIA GPU decodes what it can; ``coverage`` then
+    warns that damage may go unnoticed, or says that the CPU had to do it.
 
     Raises:
         UnreadableMedia: not a single frame could be decoded, or the file went away since the probe.
     """
     if shows_through_pillow(info):
         return photo_frames(path, info, plan, coverage)
-    return video_frames(path, info, plan, coverage)
+    return video_frames(path, info, plan, coverage, nvdec=nvdec)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.logging
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from deepscan.errors import UnreadableMedia
@@ -117,10 +118,14 @@ def read_head(path: Path, size: int = 1024) -> bytes:
     return head
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a file with FFmpeg; nothing but this one file can be read through it.
 
     What FFmpeg reports while it opens the file is left in ``FFMPEG_LOG``.
+
+    Args:
+        path: the file.
+        hwaccel: what is to decode it, where not the CPU.
 
     Raises:
         UnreadableMedia: no allowed container is recognised, or it is broken.
@@ -130,7 +135,9 @@ def open_container(path: Path) -> InputContainer:
     FFMPEG_LOG.take()
     try:
         # "file:" keeps a name such as "concat:a|b" or "http://x" a name.
-        return av.open(f"file:{os.path.abspath(path)}", "r", options=options, metadata_errors="replace")
+        return av.open(
+            f"file:{os.path.abspath(path)}", "r", options=options, metadata_errors="replace", hwaccel=hwaccel
+        )
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         detail = _reason(read_head(path), FFMPEG_LOG.take())
         raise UnreadableMedia(

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from deepscan.errors import UnreadableMedia
 from deepscan.media.container import FFMPEG_LOG, open_container
+from deepscan.media.hardware import open_on_gpu
 from deepscan.media.health import Health
 from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
 from deepscan.media.picker import Choice, Picker
@@ -35,9 +36,11 @@ _HELD_PACKETS = 1000
 _HELD_BYTES = 64 << 20
 
 
-def video_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
+def video_frames(
+    path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage, *, nvdec: bool = False
+) -> Iterator[Frame]:
     """The frames that the plan asks for; see :func:`deepscan.media.frames`."""
-    with open_container(path) as container:
+    with open_on_gpu(path, coverage) if nvdec else open_container(path) as container:
         stream = picture_stream(container, path)
         decoder = open_decoder(stream)
         health = Health(info, container, stream, decoder, coverage)

@@ -219,7 +219,7 @@ def _settings(run: RunReport) -> list[tuple[str, str]]:
     config = run.config
     return [
         ("detectors", ", ".join(config.detectors)),
-        ("runs on", f"{run.device} ({run.provider})"),
+        ("runs on", f"{run.device} ({run.provider}, {run.precision})"),
         ("fake from", f"{run.threshold_fake:.4f}"),
         ("real below", f"{run.threshold_real:.4f}"),
         ("smallest face", f"{config.min_face_px} px"),

@@ -74,6 +74,7 @@ def origin(run: RunReport) -> dict[str, Any]:
         "weights": dict(run.weights),
         "device": run.device,
         "provider": run.provider,
+        "precision": run.precision,
     }
 
 
@@ -86,6 +87,8 @@ def run_object(run: RunReport) -> dict[str, Any]:
         "thresholds": {"fake": number(run.threshold_fake), "real": number(run.threshold_real)},
         "settings": {
             "detectors": list(config.detectors),
+            "precision": config.precision,
+            "decoder": config.decoder,
             "max_faces": config.max_faces,
             "min_face_px": config.min_face_px,
             "face_model": None if config.face_model is None else portable(str(config.face_model)),

@@ -71,6 +71,7 @@ def _provenance(run: RunReport) -> dict[str, str]:
     return {
         "deepscan": run.version,
         "provider": run.provider,
+        "precision": run.precision,
         "threshold.fake": f"{run.threshold_fake:.4f}",
         "threshold.real": f"{run.threshold_real:.4f}",
         **{f"weights.{name}": sha256 for name, sha256 in run.weights.items()},

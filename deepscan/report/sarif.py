@@ -108,6 +108,7 @@ def sarif_log(run: RunReport) -> dict[str, Any]:
                     "thresholds": {"fake": number(run.threshold_fake), "real": number(run.threshold_real)},
                     "device": run.device,
                     "provider": run.provider,
+                    "precision": run.precision,
                     "notCounted": list(run.not_counted),
                 },
             }

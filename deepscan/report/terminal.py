@@ -86,7 +86,7 @@ class TerminalReport:
             names = ", ".join(SPECS[name].title for name in run.not_counted)
             self._line(Text(f"not counted: {names} (no better than chance on validation)", style="dim"))
         if self._verbose:
-            self._line(Text(f"deepscan {run.version} on {run.provider}", style="dim"))
+            self._line(Text(f"deepscan {run.version} on {run.provider}, {run.precision}", style="dim"))
 
     def _line(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)

@@ -198,6 +198,7 @@ class Shuffler(Detector):
 
     def __init__(self, detector: Detector) -> None:
         self.spec = detector.spec
+        self.batch = detector.batch
         self.shuffled: dict[int, list[float]] = defaultdict(list)
         self._detector = detector
 

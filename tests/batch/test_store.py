@@ -104,6 +104,7 @@ def test_every_setting_that_changes_results_is_part_of_the_key(
     (tmp_path / "two.onnx").write_bytes(b"2")
     others: list[dict[str, Any]] = [
         {"detectors": ("gml",)},
+        {"decoder": "nvdec"},
         {"threshold": 0.5},
         {"max_faces": 2},
         {"min_face_px": 20},
@@ -115,13 +116,14 @@ def test_every_setting_that_changes_results_is_part_of_the_key(
         {"face_model": tmp_path / "two.onnx"},
         {"weights": write_weights(tmp_path / "w", middle=0.4)},
     ]
-    keys = [fingerprint(replace(config, **changes), "cpu") for changes in others]
-    keys += [fingerprint(config, "cpu"), fingerprint(config, "cuda")]
+    keys = [fingerprint(replace(config, **changes), "cpu", "int8") for changes in others]
+    keys += [fingerprint(config, *device) for device in (("cpu", "int8"), ("cpu", "fp32"), ("cuda", "fp32"))]
     assert len(set(keys)) == len(keys)
+    known = fingerprint(config, "cpu", "int8")
     for same in ({"jobs": 7}, {"threads": 3}, {"fail_on": "uncertain"}, {"timeout": 5}):
-        assert fingerprint(replace(config, **same), "cpu") == fingerprint(config, "cpu")
+        assert fingerprint(replace(config, **same), "cpu", "int8") == known
     shutil.copytree(weights, tmp_path / "copy")
-    assert fingerprint(replace(config, weights=tmp_path / "copy"), "cpu") == fingerprint(config, "cpu")
+    assert fingerprint(replace(config, weights=tmp_path / "copy"), "cpu", "int8") == known
 
 
 def test_what_is_no_result_counts_as_unknown(store: batch.ResultStore, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from deepscan import runtime
+from deepscan import devices, networks
 from deepscan.cli import doctor as examined
 from deepscan.cli import run
 from tests.doubles import write_weights
@@ -26,7 +26,7 @@ def machine(
 ) -> None:
     """Pretend to be another machine."""
     installed = examined._installed
-    monkeypatch.setattr(runtime, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     monkeypatch.setattr(
         examined, "_installed", lambda name: gpu_build if name == "onnxruntime-gpu" else installed(name)
@@ -66,6 +66,27 @@ def test_the_cpu_build_over_the_gpu_build_is_broken_where_there_is_a_gpu(
     out = capsys.readouterr().out
     assert "FAIL  onnxruntime-gpu is installed, but onnxruntime's files lie over it" in out
     assert "-m pip install --force-reinstall --no-deps onnxruntime-gpu==1.31.1" in out
+
+
+def test_what_comes_up_on_a_gpu_and_what_does_not_is_told_apart(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    available = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    machine(monkeypatch, gpus=1, providers=available)
+    monkeypatch.setattr(devices, "preload_tensorrt", lambda: True)
+    tried = []
+
+    def try_it(path: Path, detector: str, device: str, precision: str) -> str | None:
+        tried.append((path.name, device, precision))
+        return "no engine can be built." if device == "tensorrt" else None
+
+    monkeypatch.setattr(networks, "try_elsewhere", try_it)
+    assert run(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert tried == [("gml.onnx", "tensorrt", "fp16"), ("gml.onnx", "cuda", "fp16")]
+    assert "note  an NVIDIA GPU answers, but tensorrt does not come up (no engine can be built)" in out
+    assert "-m pip install tensorrt" in out
+    assert "ok    the networks run on an NVIDIA GPU (cuda)" in out
 
 
 def test_altered_and_missing_weights_are_named(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

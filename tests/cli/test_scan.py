@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from deepscan import networks
+from deepscan.batch import run as batch_run
 from deepscan.cli import run
 from deepscan.cli.exit_codes import exit_code
 from deepscan.report.json import line_schema, schema
@@ -268,3 +271,28 @@ def test_an_evidence_folder_that_cannot_be_made(
     (tmp_path / "taken").touch()
     assert run([str(portrait_photo), "--save-evidence", "taken", *FAKE]) == 2
     assert "the evidence cannot be written here" in capsys.readouterr().err
+
+
+def test_a_gpu_that_does_not_come_up_is_said_once_and_the_cpu_scans(
+    portrait_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(networks, "candidates", lambda device: ["tensorrt", "cuda", "cpu"])
+    monkeypatch.setattr(batch_run, "try_elsewhere", lambda *asked: "its libraries do not load")
+    shutil.copy(portrait_photo, tmp_path / "other.jpg")
+    assert run([str(portrait_photo), "other.jpg", "--json", "--no-progress", *REAL]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert (report["device"], report["precision"], report["settings"]["precision"]) == ("cpu", "int8", "auto")
+    assert err.count("\n") == 1
+    assert err.startswith("deepscan: tensorrt does not come up (its libraries do not load); cuda does not")
+    assert "scanning on cpu" in err
+
+
+def test_the_precision_is_in_the_report(
+    portrait_photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSCAN_PRECISION", "fp32")
+    assert run([str(portrait_photo), "--json", "--device", "cpu", *REAL]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["device"], report["precision"], report["settings"]["precision"]) == ("cpu", "fp32", "fp32")
+    Draft202012Validator(schema()).validate(report)

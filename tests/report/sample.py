@@ -86,6 +86,7 @@ def run(files: Sequence[FileReport] = (), **changes: Any) -> RunReport:
         "version": "0.1.0",
         "device": "cpu",
         "provider": "CPUExecutionProvider",
+        "precision": "int8",
         "weights": {name: f"{number:064x}" for number, name in enumerate(SPECS)},
         "threshold_fake": 0.8,
         "threshold_real": 0.2,
