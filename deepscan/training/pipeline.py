@@ -35,9 +35,9 @@ from deepscan.training.recipes import recipe_of
 from deepscan.training.run_folder import CHECKPOINT
 from deepscan.training.score import ScoredFile, resume_scores
 from deepscan.training.settings import TrainConfig
-from deepscan.training.ship import enter_calibration, enter_detector, enter_face_model, read_table, ship
+from deepscan.training.ship import bring_face_models, enter_calibration, enter_detector, read_table, ship
 from deepscan.training.start import find_start
-from deepscan.weights import find_root, read_manifest
+from deepscan.weights import read_manifest
 
 VALIDATED = 0.25
 FEWEST = 2
@@ -45,7 +45,6 @@ TRIAL_STEPS = 3
 FEWEST_STEPS = 20
 SHARE_OF_TRAINING = 0.7
 """Of the hours; the rest is for finding faces, exporting, and scanning what is validated on."""
-FACE_MODELS = {"retinaface_mnet025": "MIT", "facemesh_468": "Apache-2.0"}
 
 Say = Callable[[str], None]
 Judgement = tuple[Evaluation, list[ScoredFile], Calibration]
@@ -125,7 +124,7 @@ def make_weights(
         say(f"faces  {row.file}: {outcome}")
     samples = load_index(cache)
     plan = kept or make_plan(rows, samples, cache, work, detectors, hours, device, began, steps, say)
-    _copy_face_models(out)
+    bring_face_models(out)
     for name, count in plan.steps.items():
         checkpoint = fit_detector(name, count, cache, work, device, say)
         if name not in read_table(out).get("detectors", {}) or _older(out / f"{name}.onnx", checkpoint):
@@ -265,16 +264,6 @@ def cross_validated_files(fitted: Fit) -> Iterator[ScoredFile]:
     """Every file with the ensemble's probability by constants fitted without its identity."""
     for file, probability in zip(fitted.files, fitted.probabilities.tolist(), strict=True):
         yield replace(file, probability=probability)
-
-
-def _copy_face_models(out: Path) -> None:
-    (out / "faces").mkdir(exist_ok=True)
-    for name, licence in FACE_MODELS.items():
-        target = out / "faces" / f"{name}.onnx"
-        if not target.exists():
-            shutil.copy(find_root() / "faces" / target.name, target)
-        if name not in read_table(out).get("faces", {}):
-            enter_face_model(out, name, licence)
 
 
 def _older(path: Path, than: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ from deepscan.training.data import FixedPairs
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, quantise, scores
 from deepscan.training.nets import build
 from deepscan.training.prepare import Sample, load_index
-from deepscan.weights import MANIFEST
+from deepscan.weights import MANIFEST, find_root
 
 CALIBRATION_CLIPS = 8
 CHECK_CLIPS = 48
 LICENCE = "MIT"
+FACE_MODELS = {"retinaface_mnet025": "MIT", "facemesh_468": "Apache-2.0"}
 KEEP_FLOAT: dict[str, tuple[tuple[str, ...], ...]] = {
     "gml": tuple(
         ("anomaly", "conv1", "conv2", *(f"blocks.{block}" for block in range(count))) for count in (3, 5, 7)
@@ -142,6 +144,17 @@ def enter_face_model(weights: Path, name: str, licence: str) -> None:
     entry = manifest_entry(weights / "faces" / f"{name}.onnx", licence=licence)
     table.setdefault("faces", {})[name] = {**entry, "file": f"faces/{name}.onnx"}
     write_table(weights, table)
+
+
+def bring_face_models(weights: Path) -> None:
+    """Copy the shipped face models that the folder lacks, and enter them: without them it cannot be used."""
+    (weights / "faces").mkdir(exist_ok=True)
+    for name, licence in FACE_MODELS.items():
+        target = weights / "faces" / f"{name}.onnx"
+        if not target.exists():
+            shutil.copy(find_root() / "faces" / target.name, target)
+        if name not in read_table(weights).get("faces", {}):
+            enter_face_model(weights, name, licence)
 
 
 def enter_calibration(

@@ -135,23 +135,15 @@ def test_media_become_weights_that_a_scan_loads(
     assert checkpoint.endswith("checkpoint.pt")
     assert "step 2  val_auc" in err
 
-    export = [
-        "train",
-        "export",
-        "local_features",
-        checkpoint,
-        "--cache",
-        cache,
-        "--weights",
-        str(face_weights),
-    ]
+    own = tmp_path / "own"
+    export = ["train", "export", "local_features", checkpoint, "--cache", cache, "--weights", str(own)]
     assert run([*export, "--data", "two photos", "--recipe", "two steps"]) == 0
     assert "scores within" in capsys.readouterr().out
-    entry = read_manifest(face_weights).detectors["local_features"]
+    entry = read_manifest(own).detectors["local_features"]
     assert (entry.training_data, entry.recipe) == ("two photos", "two steps")
 
-    scan = ["scan", "--json", "--no-progress", "--detectors", "local_features", str(tmp_path / "bob.png")]
-    assert run(scan) in (0, 1, 3)
+    scan = ["scan", "--json", "--no-progress", "--detectors", "local_features", "--weights", str(own)]
+    assert run([*scan, str(tmp_path / "bob.png")]) in (0, 1, 3)
     (file,) = json.loads(capsys.readouterr().out)["files"]
     assert (file["status"], list(file["tracks"][0]["detectors"])) == ("scanned", ["local_features"])
 

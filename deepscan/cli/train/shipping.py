@@ -22,11 +22,12 @@ def export(
     """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated."""
     need_extra()
     check_detector(detector)
-    from deepscan.training.ship import enter_detector, ship
+    from deepscan.training.ship import bring_face_models, enter_detector, ship
 
     weights.mkdir(parents=True, exist_ok=True)
     shipped = ship(detector, checkpoint, cache, weights)
     enter_detector(weights, shipped, detector, {"training_data": data, "recipe": recipe})
+    bring_face_models(weights)
     typer.echo(
         f"{shipped.path}: {shipped.precision}, scores within {shipped.gap.largest:.4f} of float "
         f"(mean {shipped.gap.mean:.4f}, {shipped.gap.count} clips)"
