@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import cast
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from deepscan.errors import UsageError
 from deepscan.training.loop import train
@@ -96,3 +98,13 @@ def test_one_process_is_alone() -> None:
     assert place.mean(2.5) == 2.5
     step = torch.nn.Linear(2, 2)
     assert place.spread(step) is step
+
+
+def test_the_command_of_the_readme_is_one_that_torchrun_takes() -> None:
+    """Without `--` torchrun reads `--run` as the beginning of an option of its own."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"`torchrun ([^`]+) \.\.\.`", readme)
+    assert command is not None
+    told = get_args_parser().parse_args([*command[1].split(), "gml", "--run", "runs/gml"])
+    assert (told.nproc_per_node, told.training_script) == ("2", "deepscan")
+    assert told.training_script_args[-4:] == ["fit", "gml", "--run", "runs/gml"]

@@ -55,7 +55,7 @@ def fit(
 ) -> None:
     """Train detectors on prepared faces; goes on where it stopped.
 
-    Under `torchrun` the processes share every batch: `torchrun --nproc-per-node 2 -m deepscan train fit ...`.
+    Under `torchrun` the processes share every batch: torchrun --nproc-per-node 2 -m deepscan -- train fit ...
     """
     need_extra()
     names = named_detectors(detectors)
