@@ -39,7 +39,7 @@ def deepscan(*args: str | bytes, **environment: str) -> subprocess.CompletedProc
         (["scan", "--jsn", "."], "No such option: --jsn"),
         (["scan"], "nothing to scan: name files or directories"),
         (["--json", "--jsonl", "."], "--json and --jsonl are two formats; choose one"),
-        (["--device", "gpu", "."], "device must be one of auto, cpu, cuda, not 'gpu'"),
+        (["--device", "gpu", "."], "device must be one of auto, cpu, cuda, tensorrt, not 'gpu'"),
         (["--detectors", "gmll", "."], "detectors must be among"),
         (["--threshold", "2", "."], "threshold must be a number from 0 to 1"),
         (["--jobs", "0", "."], "jobs must be a whole number, 1 or more"),
