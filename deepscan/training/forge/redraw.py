@@ -23,7 +23,7 @@ class Redrawing:
     Attributes:
         generator: number of the generator; more than there are begin at the first again.
         size_px: side of the square around a face that goes through the generator.
-        whole_px: the same of a whole picture.
+        whole_px: the same of a whole picture; never more than the picture has.
         reach: side of the square around the face, in units of the face's longer side.
         passes: how often it goes through.
     """
@@ -49,7 +49,9 @@ class Redrawing:
         """``(H, W, 3)`` uint8 with all that its ``picture_box`` holds drawn anew."""
         box = picture_box(image)
         drawn = image.copy()
-        drawn[box] = self._through(image[box], generators, self.whole_px)
+        inside = image[box]
+        own_px = max(8, max(inside.shape[:2]) // 8 * 8)  # generators take multiples of 8
+        drawn[box] = self._through(inside, generators, min(self.whole_px, own_px))
         return drawn
 
     def face(self, frame: Image, points: Points, generators: list[Generator]) -> Image:
