@@ -207,6 +207,35 @@ def test_a_view_moves_and_scales_the_box() -> None:
     assert {view.mirror for view in views} == {False, True}
 
 
+def test_a_view_turns_and_stretches_the_cut_about_its_centre() -> None:
+    affine = np.array([[0.5, 0, 3], [0, 0.5, -2]], np.float64)
+    np.testing.assert_array_equal(View().turned(affine, 101), affine)
+    middle = np.linalg.solve(affine[:, :2], 50 - affine[:, 2])
+    right = middle + np.array([20, 0])
+    turned, wide = View(turn_deg=30).turned(affine, 101), View(stretch=1.21).turned(affine, 101)
+    for changed in (turned, wide):
+        np.testing.assert_allclose(changed @ [*middle, 1], [50, 50])
+    np.testing.assert_allclose(turned @ [*right, 1] - 50, [10 * np.cos(np.pi / 6), -5], atol=1e-9)
+    np.testing.assert_allclose(wide @ [*right, 1] - 50, [11, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gml", "global_local"])
+def test_turned_views_move_pixels_and_masks_alike(name: str) -> None:
+    rng, spec = RNG(3), SPECS[name]
+    boxes = np.tile(np.array([60, 60, 140, 140], np.float32), (3, 1))
+    eyes = np.array([[80, 90], [120, 90], [100, 110], [85, 125], [115, 125]], np.float32)
+    frames, mesh = rng.integers(0, 255, (3, 200, 200, 3), np.uint8), np.zeros((3, 468, 2), np.float32)
+    faces = data.Faces(frames, boxes, np.tile(eyes, (3, 1, 1)), mesh)
+    affines = clip_affines(faces, spec, View(turn_deg=12, stretch=1.05))
+    assert len(affines) == 3
+    block = np.zeros((3, 200, 200), np.float32)
+    block[:, 90:110, 60:100] = 1
+    picture = np.repeat((block * 255).astype(np.uint8)[..., None], 3, -1)
+    mask = data.cut_masks(block, affines, spec.size_px, True)
+    pixels = cut_frames(picture, affines, spec.size_px, True)[..., 0] / 255
+    assert np.abs(mask - pixels).mean() < 0.01
+
+
 def equal(one: data.Batch, other: data.Batch) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 

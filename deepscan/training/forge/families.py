@@ -24,11 +24,11 @@ from deepscan.training.forge.timing import Timing
 
 FAMILIES = ("self-blend", "swap", "reenactment", "resynthesis", "animation", "timing")
 ODDS = {
-    "self-blend": 0.4,
+    "self-blend": 0.34,
     "swap": 0.18,
-    "reenactment": 0.14,
+    "reenactment": 0.18,
     "resynthesis": 0.16,
-    "animation": 0.09,
+    "animation": 0.11,
     "timing": 0.03,
 }
 REDRAWN = 0.35

@@ -63,7 +63,7 @@ GENERATORS = (
     GeneratorSpec("bilinear", "bilinear", 2, 16, 6, skip=False, adversarial=False),
     GeneratorSpec("bilinear-adversarial", "bilinear", 2, 16, 12, skip=False, adversarial=True),
     GeneratorSpec("shuffle", "shuffle", 2, 16, 8, skip=False, adversarial=False),
-    GeneratorSpec("shuffle-adversarial", "shuffle", 3, 16, 24, skip=False, adversarial=True),
+    GeneratorSpec("shuffle-adversarial", "shuffle", 2, 16, 12, skip=False, adversarial=True),
     GeneratorSpec("val-nearest", "nearest", 2, 16, 5, skip=False, adversarial=True, split="val"),
     GeneratorSpec("val-shuffle-skip", "shuffle", 3, 12, 16, skip=True, adversarial=False, split="val"),
 )

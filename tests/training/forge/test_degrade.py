@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deepscan.training.forge.degrade import (
+    Colour,
     Degradation,
     add_noise,
     encode_h264,
@@ -24,10 +25,12 @@ Clip = NDArray[np.uint8]
 NONE = Degradation.none()
 FAULTS = {
     "gamma": replace(NONE, gamma=1.2),
+    "colour": replace(NONE, colour=Colour((1.05, 1.0, 0.9), 0.7, 1.2)),
     "shrink": replace(NONE, shrink=2.0),
     "blur": replace(NONE, blur_sigma=1.0),
     "noise": replace(NONE, noise_sigma=4.0, noise_seed=5),
     "jpeg": replace(NONE, jpeg_quality=40),
+    "webp": replace(NONE, webp_quality=30),
     "h264": Degradation.h264(40),
 }
 
@@ -72,15 +75,41 @@ def test_a_draw_replays_itself_at_odd_sizes_too(seed: int, clip: Clip) -> None:
 
 
 def test_every_fault_is_drawn_within_its_range() -> None:
-    draws = [Degradation.draw(np.random.default_rng(seed), still=bool(seed % 2)) for seed in range(200)]
+    draws = [Degradation.draw(np.random.default_rng(seed), still=bool(seed % 2)) for seed in range(300)]
     assert all(0.8 <= d.gamma <= 1.25 and 1 <= d.shrink <= 2.5 for d in draws)
     assert all(18 <= d.h264_crf <= 40 for d in draws if d.h264_crf is not None)
     assert all(35 <= d.jpeg_quality <= 100 for d in draws if d.jpeg_quality is not None)
-    assert not any(d.h264_crf is not None and d.jpeg_quality is not None for d in draws)
-    for fault in ("gamma", "shrink", "blur_sigma", "noise_sigma", "jpeg_quality", "h264_crf"):
+    assert all(30 <= d.webp_quality <= 95 for d in draws if d.webp_quality is not None)
+    codecs = [(d.h264_crf, d.jpeg_quality, d.webp_quality) for d in draws]
+    assert all(sum(quality is not None for quality in one) <= 1 for one in codecs), "one codec at most"
+    faults = (
+        "gamma",
+        "shrink",
+        "blur_sigma",
+        "noise_sigma",
+        "jpeg_quality",
+        "webp_quality",
+        "h264_crf",
+        "colour",
+    )
+    for fault in faults:
         assert len({getattr(d, fault) for d in draws}) > 10, fault
     videos, photos = draws[::2], draws[1::2]
-    assert sum(d.h264_crf is not None for d in videos) > 2 * sum(d.h264_crf is not None for d in photos)
+    assert sum(d.h264_crf is not None for d in videos) > sum(d.h264_crf is not None for d in photos)
+    untouched = sum(d == replace(NONE, noise_seed=d.noise_seed) for d in draws)
+    assert 30 < untouched < 120
+
+
+def test_colour_keeps_grey_grey_and_shifts_what_it_says() -> None:
+    grey = np.full((4, 4, 3), 90, np.uint8)
+    red = np.full((4, 4, 3), (200, 40, 40), np.uint8)
+    np.testing.assert_array_equal(Colour((1.0, 1.0, 1.0), 0.5, 1.0).apply(grey), grey)
+    pale = Colour((1.0, 1.0, 1.0), 0.0, 1.0).apply(red)
+    assert np.ptp(pale, axis=-1).max() == 0
+    warm = Colour((1.1, 1.0, 0.9), 1.0, 1.0).apply(grey)[0, 0]
+    np.testing.assert_array_equal(warm, [99, 90, 81])
+    assert Colour((1.0, 1.0, 1.0), 1.0, 1.2).apply(grey).max() < 90, "darker than mid-grey grows darker"
+    assert Colour((1.1, 1.1, 1.1), 1.3, 1.25).apply(np.full_like(grey, 255)).min() == 255
 
 
 def test_real_and_fake_get_the_same_noise(clip: Clip) -> None:
