@@ -36,6 +36,9 @@ ValidateOn = Annotated[
     list[str] | None,
     typer.Option("--validate-on", metavar="PATTERN", help="Identities or sources kept out of training."),
 ]
+ValidateShare = Annotated[
+    float, typer.Option(min=0, max=0.9, help="Share of the people, drawn by name, kept out of training.")
+]
 WeightsFolder = Annotated[Path, typer.Option("--weights", help="Weights folder to write to.")]
 EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepscan.errors import MediaError
+from deepscan.errors import MediaError, UsageError
 from deepscan.faces import FaceEngine
 from deepscan.training.corpora import Source, read_corpus
 from deepscan.training.forge.families import Face
@@ -77,11 +77,19 @@ def rehearse(
         mesh: finds their meshes.
         seed: of the forgeries.
         generators: of the validation side; without them nothing is re-synthesised.
+
+    Raises:
+        UsageError: no real file is on the validation side.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, str]] = []
     listed = [row for corpus in corpora for row in read_corpus(corpus)]
     sources = [row for row in listed if row.label == "real" and split.of(row) == "val"]
+    if not sources:
+        raise UsageError(
+            f"none of the {len(listed)} files is a real one on the validation side; name people with "
+            "--validate-on, draw a --validate-share of them, or write their side in the CSV's column split."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, str]] = []
     lenders: list[tuple[str, Face]] = []
     for number, row in enumerate(sources):
         try:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from deepscan.errors import UsageError
 from deepscan.faces import FaceEngine
 from deepscan.training import rehearsal
 from deepscan.training.corpora import Source, read_corpus
 from deepscan.training.forge.generators import GENERATORS, Generator
 from deepscan.training.forge.video import WHOLE
 from deepscan.training.mesh import FaceMesh
+from deepscan.training.prepare import Split
 from deepscan.training.rehearsal import CORPUS, rehearse
 from tests.media import make
 from tests.training.conftest import VALIDATED, write_corpus
@@ -87,6 +89,18 @@ def decoded(path: Path) -> Frames:
 def test_only_real_videos_of_people_kept_out_of_training_are_used(rehearsed: Rehearsed) -> None:
     assert [identity for identity, _ in rehearsed.said] == ["v-ann", "v-bob", "v-dora", "v-fred"]
     assert {row.identity for row in rehearsed.rows} == {"v-ann", "v-fred"}
+
+
+def test_nobody_to_rehearse_is_an_error_that_says_what_to_do(
+    tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    listed = [("a.mp4", "real", "ann"), ("b.mp4", "real", "bob"), ("c.mp4", "fake", "v-cid")]
+    corpus, out = write_corpus(tmp_path / "videos.csv", listed), tmp_path / "out"
+    with pytest.raises(UsageError, match=r"none of the 3 files.*--validate-share"):
+        next(rehearse([corpus], out, VALIDATED, engine, mesh, seed=SEED))
+    assert not out.exists()
+    drawn = rehearse([corpus], out, Split(share=1.0), engine, mesh, seed=SEED)
+    assert next(drawn)[0].identity in ("ann", "bob")
 
 
 def test_every_video_is_listed_as_a_pair_at_each_compression_and_as_it_came(rehearsed: Rehearsed) -> None:

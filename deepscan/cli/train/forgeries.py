@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from deepscan.cli.training import Cache, Corpora, ValidateOn, face_models, known_families, need_extra
+from deepscan.cli.training import (
+    Cache,
+    Corpora,
+    ValidateOn,
+    ValidateShare,
+    face_models,
+    known_families,
+    need_extra,
+)
 
 
 def generators(
@@ -71,19 +79,23 @@ def rehearse(
     corpora: Corpora,
     out: Annotated[Path, typer.Option("--out", help="Folder for the clips and their corpus.csv.")],
     validate_on: ValidateOn = None,
+    validate_share: ValidateShare = 0.0,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Prepared faces whose validation generators re-synthesise.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the forgeries.")] = 0,
 ) -> None:
-    """Write forged copies of the validation videos, to calibrate and evaluate on."""
+    """Write forged copies of the validation videos, to calibrate and evaluate on.
+
+    Name the same people as `prepare` was given, and give it the same share.
+    """
     need_extra()
     from deepscan.training.forge.generators import load_generators
     from deepscan.training.prepare import Split
     from deepscan.training.rehearsal import rehearse
 
     engine, mesh = face_models()
-    split = Split(tuple(validate_on or ()))
+    split = Split(tuple(validate_on or ()), validate_share)
     generators = load_generators(cache, "val") if cache else []
     for row, outcome in rehearse(corpora, out, split, engine, mesh, seed=seed, generators=generators):
         typer.echo(f"{row.file}: {outcome}", err=True)

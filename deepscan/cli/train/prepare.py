@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from deepscan.cli.training import Cache, Corpora, Kinds, ValidateOn, counted, face_models, need_extra
+from deepscan.cli.training import (
+    Cache,
+    Corpora,
+    Kinds,
+    ValidateOn,
+    ValidateShare,
+    counted,
+    face_models,
+    need_extra,
+)
 
 
 def prepare(
     corpora: Corpora,
     cache: Cache,
     validate_on: ValidateOn = None,
-    validate_share: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the people, drawn by name, kept out of training.")
-    ] = 0.0,
+    validate_share: ValidateShare = 0.0,
     kind: Kinds = None,
 ) -> None:
     """Find the faces of corpora and cache them with their meshes; goes on where it stopped.
