@@ -125,6 +125,7 @@ def _gpu(folder: Path | None) -> Iterator[Finding]:
     """Every way to run on a GPU, tried out as a scan tries it."""
     from deepscan.config import load
     from deepscan.devices import candidates, preload_tensorrt
+    from deepscan.media.hardware import has_nvdec
     from deepscan.networks import try_elsewhere
     from deepscan.precision import can_rewrite
     from deepscan.weights import Weights
@@ -144,6 +145,8 @@ def _gpu(folder: Path | None) -> Iterator[Finding]:
             yield _tried(device, reason)
     if not preload_tensorrt():
         yield Finding("note", "TensorRT is not installed: the networks run on CUDA alone, which is enough")
+    if not has_nvdec():
+        yield Finding("note", "this build of PyAV lacks NVDEC: --decoder nvdec would leave videos to the CPU")
 
 
 def _tried(device: Placed, reason: str | None) -> Finding:

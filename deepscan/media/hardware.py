@@ -22,6 +22,11 @@ NO_NVDEC = "the GPU's decoder does not come up (--decoder nvdec), so the CPU dec
 NOT_THIS = "the GPU's decoder does not know this codec (--decoder nvdec), so the CPU decoded this file"
 
 
+def has_nvdec() -> bool:
+    """Whether this build of FFmpeg can hand videos to NVDEC; not whether a GPU is there to take them."""
+    return "cuda" in hwdevices_available()
+
+
 def open_on_gpu(path: Path, coverage: Coverage) -> InputContainer:
     """As ``open_container``, for a GPU to decode; ``coverage`` is told what comes of that.
 
@@ -38,7 +43,7 @@ def open_on_gpu(path: Path, coverage: Coverage) -> InputContainer:
 
 def _opened(path: Path) -> InputContainer | None:
     """None where there is no such decoder, or its device cannot be opened."""
-    if "cuda" not in hwdevices_available():
+    if not has_nvdec():
         return None
     try:
         return open_container(path, HWAccel("cuda", allow_software_fallback=True))

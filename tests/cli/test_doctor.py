@@ -10,6 +10,7 @@ import pytest
 from deepscan import devices, networks
 from deepscan.cli import doctor as examined
 from deepscan.cli import run
+from deepscan.media import hardware
 from tests.doubles import write_weights
 
 
@@ -74,6 +75,7 @@ def test_what_comes_up_on_a_gpu_and_what_does_not_is_told_apart(
     available = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     machine(monkeypatch, gpus=1, providers=available)
     monkeypatch.setattr(devices, "preload_tensorrt", lambda: True)
+    monkeypatch.setattr(hardware, "has_nvdec", lambda: False)
     tried = []
 
     def try_it(path: Path, detector: str, device: str, precision: str) -> str | None:
@@ -87,6 +89,7 @@ def test_what_comes_up_on_a_gpu_and_what_does_not_is_told_apart(
     assert "note  an NVIDIA GPU answers, but tensorrt does not come up (no engine can be built)" in out
     assert "-m pip install tensorrt" in out
     assert "ok    the networks run on an NVIDIA GPU (cuda)" in out
+    assert "note  this build of PyAV lacks NVDEC" in out
 
 
 def test_altered_and_missing_weights_are_named(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
