@@ -14,6 +14,8 @@ from deepscan import __version__
 from deepscan.cli import app, run
 
 HEAVY = ("numpy", "av", "cv2", "insightface", "onnxruntime", "torch", "PIL")
+MOST_MODULES = 400
+"""What `--help` may import in all; it had 340 when this was written. Seconds: `benchmarks/startup.py`."""
 
 
 def deepscan(*args: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -104,13 +106,13 @@ def test_version_and_help() -> None:
         assert option in options
 
 
-def test_help_loads_nothing_heavy_and_answers_at_once() -> None:
+def test_help_loads_nothing_heavy_and_little_at_all() -> None:
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from deepscan.cli import run\n"
         "code = run(['--help'])\n"
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "print(code, loaded, time.process_time() < 0.3, file=sys.stderr)\n"
+        f"print(code, loaded, len(sys.modules) < {MOST_MODULES}, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "0 [] True\n"
