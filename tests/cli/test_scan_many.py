@@ -11,8 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -233,18 +233,31 @@ main()
 """
 
 
-def start(args: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """A command line of its own, in a process group of its own, as a terminal starts it."""
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Run a command line of its own, in a process group of its own, as a terminal starts it."""
     root = str(Path(__file__).parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-c", TROUBLED, *args],
-        env={**os.environ, "PYTHONPATH": root},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
+    with ExitStack() as stack:
+
+        def start(args: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", TROUBLED, *args],
+                    env={**os.environ, "PYTHONPATH": root},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                    **options,
+                )
+            )
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 def press_ctrl_c(process: subprocess.Popen[str], pressed: int = signal.SIGINT) -> tuple[str, str]:
@@ -257,7 +270,7 @@ def press_ctrl_c(process: subprocess.Popen[str], pressed: int = signal.SIGINT) -
 @pytest.mark.parametrize(
     ("jobs", "pressed"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("1", signal.SIGTERM)]
 )
-def test_ctrl_c_leaves_whole_lines(tmp_path: Path, jobs: str, pressed: int) -> None:
+def test_ctrl_c_leaves_whole_lines(tmp_path: Path, start: Start, jobs: str, pressed: int) -> None:
     paths = trouble(tmp_path, "a.mp4", "b.mp4", *(f"slow{number:02}.mp4" for number in range(40)))
     process = start([*paths, "--jsonl", "--jobs", jobs])
     assert process.stdout is not None
@@ -272,7 +285,7 @@ def test_ctrl_c_leaves_whole_lines(tmp_path: Path, jobs: str, pressed: int) -> N
     assert 4 <= len(lines) < 42
 
 
-def test_ctrl_c_while_workers_start_is_one_sentence_too(tmp_path: Path) -> None:
+def test_ctrl_c_while_workers_start_is_one_sentence_too(tmp_path: Path, start: Start) -> None:
     paths = trouble(tmp_path, "hang.mp4", "z.mp4")
     process = start([*paths, "--json"])
     parent = psutil.Process(process.pid)
@@ -285,7 +298,7 @@ def test_ctrl_c_while_workers_start_is_one_sentence_too(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "media"
     paths = [
@@ -323,8 +336,9 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert timeless(capsys.readouterr().out) == whole
 
 
-def test_killing_the_run_ends_its_workers_and_keeps_what_is_done(tmp_path: Path) -> None:
+def test_killing_the_run_ends_its_workers_and_keeps_what_is_done(tmp_path: Path, start: Start) -> None:
     trouble(tmp_path / "media", "a.mp4", "b.mp4", "hang.mp4")
+    (tmp_path / "media" / "hang.mp4").write_text("not known from the others")
     report = tmp_path / "report.json"
     process = start([str(tmp_path / "media"), "--resume", "-o", str(report), "--timeout", "0"])
     kept = tmp_path / "report.json.resume"
