@@ -145,6 +145,29 @@ def cut_frames(
     return np.ascontiguousarray(clip[:, :, ::-1]) if mirror else clip
 
 
+def cut_degraded(
+    degradation: Degradation,
+    frames: NDArray[np.uint8],
+    affines: Sequence[Affine],
+    spec: DetectorSpec,
+    view: View,
+) -> NDArray[np.uint8]:
+    """``(T, H, W, 3)`` uint8, degraded, then cut to ``(T, size, size, 3)``."""
+    recorded = degradation.record(frames)
+    own = shrunk_affines(affines, (frames.shape[1], frames.shape[2]), (recorded.shape[1], recorded.shape[2]))
+    return cut_frames(recorded, own, spec.size_px, view.mirror)
+
+
+def shrunk_affines(affines: Sequence[Affine], size: tuple[int, int], shrunk: tuple[int, int]) -> list[Affine]:
+    """Affines from frames of ``size`` (height, width), for the same frames resized to ``shrunk``."""
+    zoom = np.array([size[1] / shrunk[1], size[0] / shrunk[0]])
+    # pixel centres: frame = zoom * (shrunk + 1/2) - 1/2
+    return [
+        np.column_stack([affine[:, :2] * zoom, affine[:, :2] @ (zoom / 2 - 0.5) + affine[:, 2]])
+        for affine in affines
+    ]
+
+
 def cut_masks(
     masks: NDArray[np.float32], affines: Sequence[Affine], size_px: int, mirror: bool
 ) -> NDArray[np.float32]:
@@ -217,7 +240,9 @@ def forge_pair(
     cut = (affines, spec.size_px, view.mirror)
     forged, face = cut_masks(pair.mask, *cut), cut_masks(hulls, *cut)
     item: dict[str, NDArray[Any]] = {
-        "pixels": np.stack([cut_frames(shared.apply(frames), *cut) for frames in (pair.real, pair.fake)]),
+        "pixels": np.stack(
+            [cut_degraded(shared, frames, affines, spec, view) for frames in (pair.real, pair.fake)]
+        ),
         "forged": np.stack([np.zeros_like(forged), forged]),
         "face": np.stack([face, face]),
     }

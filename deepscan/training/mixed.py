@@ -25,7 +25,7 @@ from deepscan.training.data import (
     View,
     choose_frames,
     clip_affines,
-    cut_frames,
+    cut_degraded,
     cut_masks,
     load_faces,
     sampling_odds,
@@ -99,7 +99,7 @@ class OwnPairs:
         hulls = np.stack([hull_mask(points, "face", size) for points in faces.mesh])
         forged, masked = _forged(sample, folder, faces, chosen)
         cut: dict[str, NDArray[Any]] = {
-            "pixels": cut_frames(shared.apply(faces.frames), affines, self._spec.size_px, view.mirror),
+            "pixels": cut_degraded(shared, faces.frames, affines, self._spec, view),
             "forged": cut_masks(forged, affines, self._spec.size_px, view.mirror),
             "face": cut_masks(hulls, affines, self._spec.size_px, view.mirror),
         }

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
 UNTOUCHED = 0.2
+SHRUNK = (1.1, 2.8)
+"""How many times: at the most, a cached face (see ``prepare``) is as small as the smallest scanned."""
 CODECS = ("h264", "jpeg", "webp", "none")
 STILL_CODEC_ODDS = (0.5, 0.26, 0.12, 0.12)
 CLIP_CODEC_ODDS = (0.8, 0.1, 0.05, 0.05)
@@ -78,7 +80,7 @@ class Degradation:
 
     @staticmethod
     def draw(rng: np.random.Generator, *, still: bool) -> Degradation:
-        """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.5 times, blur, noise, gamma, colour.
+        """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.8 times, blur, noise, gamma, colour.
 
         Two pairs in ten are left as they are: a network that starts from nothing learns the traces on
         those first.
@@ -90,7 +92,7 @@ class Degradation:
         codec = str(rng.choice(CODECS, p=STILL_CODEC_ODDS if still else CLIP_CODEC_ODDS))
         return Degradation(
             gamma=float(np.exp(rng.uniform(-0.22, 0.22))) if rng.random() < 0.4 else 1.0,
-            shrink=float(rng.uniform(1.1, 2.5)) if rng.random() < 0.4 else 1.0,
+            shrink=float(rng.uniform(*SHRUNK)) if rng.random() < 0.4 else 1.0,
             blur_sigma=float(rng.uniform(0.3, 1.4)) if rng.random() < 0.25 else 0.0,
             noise_sigma=float(rng.uniform(1, 7)) if rng.random() < 0.25 else 0.0,
             noise_seed=int(rng.integers(2**31)),
@@ -101,7 +103,19 @@ class Degradation:
         )
 
     def apply(self, frames: Frames) -> Frames:
-        """``(T, H, W, 3)`` uint8 to the same shape."""
+        """``(T, H, W, 3)`` uint8 to the same shape: what ``record`` gives, enlarged again."""
+        out = self.record(frames)
+        if out.shape != frames.shape:
+            size = (frames.shape[2], frames.shape[1])
+            out = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in out])
+        return out
+
+    def record(self, frames: Frames) -> Frames:
+        """``(T, H, W, 3)`` uint8 to ``(T, h, w, 3)``, smaller where the draw shrinks.
+
+        A scan cuts a small face out of a small frame. Cut this likewise, with ``data.shrunk_affines``: a
+        frame that was enlarged before would be interpolated twice, as no scanned one is.
+        """
         out = np.stack([self._camera(frame) for frame in frames])
         if self.noise_sigma:
             out = add_noise(out, self.noise_sigma, self.noise_seed)
@@ -111,9 +125,6 @@ class Degradation:
             out = np.stack([jpeg_round_trip(frame, self.jpeg_quality) for frame in out])
         if self.webp_quality is not None:
             out = np.stack([webp_round_trip(frame, self.webp_quality) for frame in out])
-        if out.shape != frames.shape:
-            size = (frames.shape[2], frames.shape[1])
-            out = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR) for frame in out])
         return out
 
     def _camera(self, frame: Frames) -> Frames:
