@@ -70,7 +70,10 @@ class Animation:
             if self.redrawing:
                 drawn = self.redrawing.whole(drawn, generators)
             fake[box] = drawn
-        return Pair(frames, fakes, np.ones(frames.shape[:3], np.float32))
+        reals = frames
+        if self.redrawing:
+            reals = np.stack([self.redrawing.sampled(frame) for frame in frames])
+        return Pair(reals, fakes, np.ones(frames.shape[:3], np.float32))
 
     def _moves(self, driver: Points, rest: Points, count: int, rng: np.random.Generator) -> Points:
         """Displacements ``(count, 468, 2)`` from rest, in the still's pixels, smoothed over time."""

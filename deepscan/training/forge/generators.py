@@ -107,14 +107,22 @@ class Generator(nn.Module):
         return detailed
 
     @torch.inference_mode()
-    def redraw(self, image: Image, size_px: int = INPUT_PX) -> Image:
-        """``(H, W, 3)`` uint8 through the generator at ``size_px`` and back to its own size."""
-        h, w = image.shape[:2]
-        small = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA)
-        x = torch.from_numpy(small)[None].permute(0, 3, 1, 2).float() / 127.5 - 1
+    def redraw(self, image: Image) -> Image:
+        """``(H, W, 3)`` uint8 through the generator; H and W divisible by 8."""
+        x = torch.from_numpy(image)[None].permute(0, 3, 1, 2).float() / 127.5 - 1
         y = (self(x)[0].permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5
-        drawn = np.ascontiguousarray(y.round().to(torch.uint8).numpy())
-        return np.asarray(cv2.resize(drawn, (w, h), interpolation=cv2.INTER_CUBIC), np.uint8)
+        return np.ascontiguousarray(y.round().to(torch.uint8).numpy())
+
+
+def shrink(image: Image, size_px: int) -> Image:
+    """``(H, W, 3)`` uint8 as a square of ``size_px``, which is what generators take."""
+    return np.asarray(cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def enlarge(square: Image, size_px: tuple[int, ...]) -> Image:
+    """A square back at ``size_px`` (height, width)."""
+    height, width = size_px
+    return np.asarray(cv2.resize(square, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _down(channels_in: int, channels: int) -> nn.Module:
@@ -211,13 +219,13 @@ def load_generators(cache: Path, split: str) -> list[Generator]:
 
 
 def _crops(files: Sequence[Path], rng: np.random.Generator) -> Iterator[Tensor]:
-    """Batches ``(8, 3, 128, 128)`` in [-1, 1], from squares shrunk as ``redraw`` shrinks them."""
+    """Batches ``(8, 3, 128, 128)`` in [-1, 1], from squares shrunk as those that are redrawn."""
     while True:
         batch = []
         for file in rng.choice(np.asarray(files, dtype=object), BATCH):
             frames = np.load(file, mmap_mode="r")
             frame = np.ascontiguousarray(frames[int(rng.integers(len(frames)))])
-            square = cv2.resize(frame, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA)
+            square = shrink(frame, INPUT_PX)
             y, x = rng.integers(16, INPUT_PX - CROP_PX - 15, 2)
             crop = square[y : y + CROP_PX, x : x + CROP_PX]
             batch.append(crop[:, ::-1] if rng.random() < 0.5 else crop)

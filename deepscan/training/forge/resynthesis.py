@@ -38,14 +38,20 @@ class Resynthesis:
 
     def apply(self, frames: Image, mesh: Points, generators: list[Generator]) -> Pair:
         """Redraw a clip: ``frames (T, H, W, 3)`` uint8, ``mesh (T, 468, 2)`` pixels."""
+        return self._whole(frames, generators) if self.whole else self._face(frames, mesh, generators)
+
+    def _whole(self, frames: Image, generators: list[Generator]) -> Pair:
+        """The real half has the size of the generator's pictures, too."""
+        reals = np.stack([self.redrawing.sampled(frame) for frame in frames])
+        fakes = np.stack([self.redrawing.whole(frame, generators) for frame in frames])
+        masks = np.zeros(frames.shape[:3], np.float32)
+        for frame, mask in zip(frames, masks, strict=True):
+            mask[picture_box(frame)] = 1
+        return Pair(reals, fakes, masks)
+
+    def _face(self, frames: Image, mesh: Points, generators: list[Generator]) -> Pair:
         fakes, masks = [], []
         for frame, points in zip(frames, mesh, strict=True):
-            if self.whole:
-                fakes.append(self.redrawing.whole(frame, generators))
-                mask = np.zeros(frame.shape[:2], np.float32)
-                mask[picture_box(frame)] = 1
-                masks.append(mask)
-                continue
             drawn = self.redrawing.face(frame, points, generators)
             width = float(np.ptp(points[:, 0]))
             mask = hull_mask(points, self.region, (frame.shape[0], frame.shape[1]))

@@ -15,7 +15,9 @@ from deepscan.training.forge.generators import (
     GENERATORS,
     Generator,
     GeneratorSpec,
+    enlarge,
     load_generators,
+    shrink,
     train_generators,
 )
 from tests.media import make
@@ -30,8 +32,9 @@ TWO = (
 def test_a_generator_keeps_the_size_of_what_it_redraws(spec: GeneratorSpec) -> None:
     generator = Generator(spec).eval()
     assert generator(torch.zeros(2, 3, 64, 96)).shape == (2, 3, 64, 96)
-    redrawn = generator.redraw(make.portrait()[:200, :150], 128)
-    assert redrawn.shape == (200, 150, 3) and redrawn.dtype == np.uint8
+    redrawn = generator.redraw(shrink(make.portrait()[:200, :150], 128))
+    assert redrawn.shape == (128, 128, 3) and redrawn.dtype == np.uint8
+    assert enlarge(redrawn, (200, 150)).shape == (200, 150, 3)
 
 
 def test_each_side_has_its_own_and_training_has_every_way_to_grow() -> None:
