@@ -1,15 +1,14 @@
-"""Distillation: a trunk that starts from nothing learns to predict the maps of a trained GML.
+"""Distillation: a trunk that starts from nothing learns to predict the maps of a GML.
 
 No ImageNet weights for the ResNet trunks are at hand, and one label per image is little to learn from; the
-teacher gives hundreds of features at every place of the map. The projection that compares the two belongs
-to training alone.
+teacher gives hundreds of features at every place of the map. It may be a trained GML or one that knows
+ImageNet alone. The projection that compares the two belongs to training alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from deepscan.detectors.gml import SPEC as TEACHER_SPEC
 from deepscan.errors import UsageError
 from deepscan.training.nets.gml import Gml
+from deepscan.training.start import start_from
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Distillation(nn.Module):
         """Load the teacher and listen to the student.
 
         Args:
-            checkpoint: of a trained ``gml``.
+            checkpoint: of a ``gml``, see ``load_teacher``.
             name: the student's detector.
             student: its network.
 
         Raises:
-            UsageError: the student has no map that fits the teacher's, or the checkpoint is not of a ``gml``.
+            UsageError: the student has no map that fits the teacher's, or the file holds no ``gml``.
         """
         super().__init__()
         if name not in TAPS:
@@ -93,12 +93,15 @@ class Distillation(nn.Module):
 
 
 def load_teacher(checkpoint: Path) -> Gml:
-    """A trained ``gml`` that learns nothing more. Raises UsageError where the file holds none."""
+    """A GML that learns nothing more, from whatever ``start_from`` takes: a run, the shipped one, ImageNet.
+
+    Raises:
+        UsageError: there is no such file, or it holds no ``gml``.
+    """
     if not checkpoint.is_file():
-        raise UsageError(f"{checkpoint} does not exist; name the checkpoint of a trained gml.")
-    teacher = Gml().eval().requires_grad_(False)
-    try:
-        teacher.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
-    except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError):
-        raise UsageError(f"{checkpoint} is not the checkpoint of a trained gml.") from None
-    return teacher
+        raise UsageError(
+            f"{checkpoint} does not exist; name the checkpoint of a trained gml, or say `shipped`."
+        )
+    teacher = Gml()
+    start_from(teacher, checkpoint)
+    return teacher.eval().requires_grad_(False)

@@ -79,7 +79,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of a GML to distil from; untrained, its maps still differ from place to place."""
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("teacher") / "checkpoint.pt"
-    torch.save({"model": Gml().state_dict()}, path)
+    torch.save({"model": Gml().state_dict(), "step": 0}, path)
     return path
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deepscan.errors import UsageError
 from deepscan.training.distil import TAPS, Distillation
+from deepscan.training.export import save_weights
 from deepscan.training.nets import build
 from deepscan.training.step import normalise
 from tests.media import make
@@ -103,5 +104,14 @@ def test_a_teacher_that_is_not_there_or_is_no_gml_is_one_sentence(tmp_path: Path
     with pytest.raises(UsageError, match=r"gone\.pt does not exist"):
         Distillation(gone, "sola", nn.Identity())
     for checkpoint in (text, other):
-        with pytest.raises(UsageError, match=f"{checkpoint.name} is not the checkpoint of a trained gml"):
+        with pytest.raises(UsageError, match=f"{checkpoint.name} does not hold weights of gml"):
             Distillation(checkpoint, "sola", nn.Identity())
+
+
+def test_the_shipped_form_of_a_gml_teaches_as_well(tmp_path: Path) -> None:
+    gml = build("gml")
+    save_weights(gml, tmp_path / "gml.safetensors")
+    taught = Distillation(tmp_path / "gml.safetensors", "sola", build("sola"))  # type: ignore[arg-type]
+    kept = {name.removeprefix("_teacher."): tensor for name, tensor in taught.state_dict().items()}
+    weight = gml.state_dict()["blocks.3.units.0.pointwise.weight"]  # type: ignore[attr-defined]
+    torch.testing.assert_close(kept["blocks.3.units.0.pointwise.weight"], weight, atol=1e-3, rtol=1e-3)

@@ -46,7 +46,10 @@ def fit(
             "3D-ResNet checkpoint.",
         ),
     ] = "none",
-    teacher: Annotated[Path | None, typer.Option(help="Checkpoint of a trained gml to distil from.")] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A gml to distil from: shipped, a run's checkpoint, safetensors."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that forge pairs.")] = 0,
@@ -66,6 +69,7 @@ def fit(
     from deepscan.training.start import find_start
 
     starts = {name: find_start(init, name) for name in names}
+    master = None if teacher is None else find_start(teacher, "gml")
     samples = load_index(cache)
     for name in names:
         preset = recipe_of(recipe, name)
@@ -94,7 +98,7 @@ def fit(
             device=device,
         )
         folder = run / name if len(names) > 1 else run
-        checkpoint = train(config, cache, folder, init=starts[name], teacher=teacher, report=_say)
+        checkpoint = train(config, cache, folder, init=starts[name], teacher=master, report=_say)
         typer.echo(str(checkpoint))
 
 
