@@ -100,6 +100,7 @@ def test_media_become_weights_in_one_go_and_again_there_is_nothing_to_do(
     assert set(manifest.faces) == {"retinaface_mnet025", "facemesh_468"}
     evaluated = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert set(evaluated["groups"]) == {"local_features", "ensemble"}
+    assert list(evaluated["sources"]) == ["real and fake"], "reals and forgeries of one source are compared"
     assert {path.name for path in (out / "plots").iterdir()} == {"roc.png", "reliability.png", "scores.png"}
     assert "fusion" in (out / "manifest.toml").read_text(encoding="utf-8")
     plan = json.loads((out / "work" / "plan.json").read_text(encoding="utf-8"))

@@ -38,7 +38,8 @@ def run_all(
     from deepscan.weights import read_manifest
 
     names = named_detectors([name.strip() for name in detectors.split(",")])
-    rows = [*read_class(real, "real", real.name), *read_class(fake, "fake", fake.name)]
+    corpus = f"{real.name} and {fake.name}"
+    rows = [*read_class(real, "real", corpus), *read_class(fake, "fake", corpus)]
     engine, mesh = face_models()
     done = make_weights(
         rows,
