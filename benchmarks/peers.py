@@ -85,9 +85,13 @@ def light() -> Peer:
     return Peer(RetinaFace(MobileNetQuarter(), 64), 640)
 
 
+PEERS = {"classic": ("(a) classic", classic), "light": ("(b) light", light)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     measure.add_options(parser, "runs/bench-peers.json")
+    parser.add_argument("--only", choices=PEERS, help="one peer; the classic one takes a quarter of an hour")
     options = parser.parse_args()
     threads = thread_count()
     torch.set_num_threads(threads)
@@ -95,7 +99,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="deepscan-bench-") as name:
         (path,) = footage.make(Path(name), [footage.Clip("clip.mp4", seconds, None, height=height)])
         scanner = Scanner(ScanConfig(weights=options.weights, device="cpu"))
-        peers = {"(a) classic": classic(), "(b) light": light()}
+        chosen = [name for name in PEERS if options.only in (None, name)]
+        peers = {PEERS[name][0]: PEERS[name][1]() for name in chosen}
         rows: dict[str, list[measure.Times]] = {
             "deepscan": _repeated(lambda: scanner.scan(path), repeats),
             **{

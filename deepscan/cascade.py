@@ -21,7 +21,7 @@ from deepscan.ensemble import Calibration, aggregate, fuse_logits, sigmoid
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
-# By CPU seconds for the clips of a 10 s video with one face, measured: 0.2, 0.2, 0.9, 0.9 and 5.
+# By CPU seconds for the clips of a 10 s video with one face (benchmarks/nets.py): 0.4, 0.6, 0.7, 0.7 and 2.7.
 BY_COST = ("local_features", "global_local", "resnet3d", "sola", "gml")
 NO_SAY = "not run: it has no say in the verdict (--fast)"
 
