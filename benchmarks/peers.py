@@ -91,7 +91,7 @@ PEERS = {"classic": ("(a) classic", classic), "light": ("(b) light", light)}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     measure.add_options(parser, "runs/bench-peers.json")
-    parser.add_argument("--only", choices=PEERS, help="one peer; the classic one takes a quarter of an hour")
+    parser.add_argument("--only", choices=PEERS, help="one peer; the classic one takes ten minutes or more")
     options = parser.parse_args()
     threads = thread_count()
     torch.set_num_threads(threads)

@@ -34,8 +34,8 @@ class Redrawing:
         whole_px: the same of a whole picture; never more than the picture has.
         reach: side of the square around the face, in units of the face's longer side.
         passes: how often it goes through.
-        detail: how far its fine detail is raised to the strength of the original's: 0 leaves it as soft as it
-            is, 1 makes it as sharp as what it was drawn from, more is what face restorers put out.
+        detail: how far its fine detail is raised towards the energy of the original's: 0 leaves it as soft as
+            it is, 1 asks for that energy, more for what face restorers put out.
     """
 
     generator: int
