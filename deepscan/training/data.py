@@ -24,7 +24,7 @@ from deepscan.detectors.base import DetectorSpec, Sampling
 from deepscan.errors import UsageError
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.forge.families import FAMILIES, Face, Material, draw_family, forge
-from deepscan.training.forge.generators import Generator, load_generators
+from deepscan.training.forge.generators import Redrawer, load_generators
 from deepscan.training.forge.masks import hull_mask
 from deepscan.training.prepare import Sample
 
@@ -181,7 +181,7 @@ def cut_masks(
 class Cast:
     """The people of one side of the split: who lends a face or a motion, and that side's generators."""
 
-    def __init__(self, cache: Path, samples: Sequence[Sample], generators: Sequence[Generator]) -> None:
+    def __init__(self, cache: Path, samples: Sequence[Sample], generators: Sequence[Redrawer]) -> None:
         self._cache = cache
         self._real = [sample for sample in samples if sample.label == "real"]
         self._generators = list(generators)

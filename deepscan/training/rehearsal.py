@@ -22,7 +22,7 @@ from deepscan.errors import MediaError, UsageError
 from deepscan.faces import FaceEngine
 from deepscan.training.corpora import Source, read_corpus
 from deepscan.training.forge.families import Face
-from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.generators import Redrawer
 from deepscan.training.forge.video import (
     WHOLE,
     FaceVideo,
@@ -65,7 +65,7 @@ def rehearse(
     mesh: FaceMesh,
     *,
     seed: int,
-    generators: Sequence[Generator] = (),
+    generators: Sequence[Redrawer] = (),
 ) -> Iterator[tuple[Source, str]]:
     """Fill ``out`` with clips and ``corpus.csv``; yields what came of each validation video.
 
@@ -125,7 +125,7 @@ class _Take:
     out: Path
     prefix: str
     others: Sequence[Face]
-    generators: Sequence[Generator]
+    generators: Sequence[Redrawer]
 
     def write(self, video: FaceVideo, number: int, seed: int) -> Iterator[dict[str, str]]:
         """Every condition with a seam, and one condition of the portrait forged as a whole."""

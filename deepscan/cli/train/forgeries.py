@@ -25,13 +25,25 @@ def generators(
     ],
     steps: Annotated[int, typer.Option(help="Optimizer steps per generator.")] = 400,
     seed: Annotated[int, typer.Option(help="Of crops and start weights.")] = 0,
+    enlarger: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--enlarger",
+            exists=True,
+            dir_okay=False,
+            help="An ONNX network that enlarges pictures (a super-resolver), to forge with as well.",
+        ),
+    ] = None,
 ) -> None:
     """Train the small generators whose traces `fit` forges with; goes on where it stopped."""
     need_extra()
-    from deepscan.training.forge.generators import train_generators
+    from deepscan.training.forge.enlargers import add_enlarger
+    from deepscan.training.forge.generators import FOLDER, train_generators
     from deepscan.training.nets.gml import stem_features
     from deepscan.training.prepare import load_index
 
+    for file in enlarger or []:
+        add_enlarger(file, cache / FOLDER)
     samples = [sample for sample in load_index(cache) if sample.label == "real"]
     sides = {
         side: [cache / sample.folder / "frames.npy" for sample in samples if sample.split == side]

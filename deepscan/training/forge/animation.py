@@ -6,13 +6,14 @@ wrinkle, a mouth whose inside is made up, motion too smooth.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair
-from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.generators import Redrawer
 from deepscan.training.forge.masks import Points, feather, picture_box
 from deepscan.training.forge.motion import remap, sweep
 from deepscan.training.forge.redraw import Redrawing
@@ -44,7 +45,7 @@ class Animation:
         frames: Image,
         mesh: Points,
         driver: Points,
-        generators: list[Generator],
+        generators: Sequence[Redrawer],
         rng: np.random.Generator,
     ) -> Pair:
         """Animate one frame of a clip in the clip's place.

@@ -14,7 +14,7 @@ import numpy as np
 
 from deepscan.training.forge.animation import Animation
 from deepscan.training.forge.blend import Image, Pair, Redraw, SelfBlend
-from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.generators import Redrawer
 from deepscan.training.forge.masks import Points
 from deepscan.training.forge.redraw import Redrawing
 from deepscan.training.forge.reenact import Reenactment
@@ -24,11 +24,11 @@ from deepscan.training.forge.timing import Timing
 
 FAMILIES = ("self-blend", "swap", "reenactment", "resynthesis", "animation", "timing")
 ODDS = {
-    "self-blend": 0.34,
-    "swap": 0.18,
-    "reenactment": 0.18,
-    "resynthesis": 0.16,
-    "animation": 0.11,
+    "self-blend": 0.30,
+    "swap": 0.16,
+    "reenactment": 0.17,
+    "resynthesis": 0.20,
+    "animation": 0.14,
     "timing": 0.03,
 }
 REDRAWN = 0.35
@@ -57,7 +57,7 @@ class Material:
     clip: Face
     moments: Face
     others: Sequence[Face] = ()
-    generators: list[Generator] = field(default_factory=list)
+    generators: list[Redrawer] = field(default_factory=list)
 
     def families(self) -> list[str]:
         """Which families this material allows."""

@@ -2,7 +2,8 @@
 
 Eight auto-encoders that differ in how they grow their maps (transposed convolution, nearest, bilinear, pixel
 shuffle), in depth and width, with and without a skip connection, with a perceptual or an adversarial loss:
-a detector that learns all of them learns what they share. Two more are kept for validation.
+a detector that learns all of them learns what they share. Two more are kept for validation. Networks that
+enlarge pictures (``enlargers``) stand beside them in training.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,12 +23,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from deepscan.errors import UsageError
+from deepscan.training.forge.enlargers import load_enlargers
 
 Image = NDArray[np.uint8]
 FOLDER = "generators"
 INPUT_PX = 256
 CROP_PX = 128
 BATCH = 8
+
+
+class Redrawer(Protocol):
+    """What draws a picture anew."""
+
+    def redraw(self, image: Image) -> Image:
+        """``(H, W, 3)`` uint8 to the same shape; H and W divisible by 8."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -202,10 +212,10 @@ def train_generators(
         yield spec.name, error
 
 
-def load_generators(cache: Path, split: str) -> list[Generator]:
-    """The trained generators of one side of the split; empty where none were trained."""
+def load_generators(cache: Path, split: str) -> list[Redrawer]:
+    """The generators of one side of the split: trained ones and, in training, enlargers."""
     wanted = [spec for spec in GENERATORS if spec.split == split]
-    found = []
+    found: list[Redrawer] = list(load_enlargers(cache / FOLDER)) if split == "train" else []
     for spec in wanted:
         path = cache / FOLDER / f"{spec.name}.safetensors"
         if path.exists():

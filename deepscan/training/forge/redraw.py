@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.training.forge.blend import Image
-from deepscan.training.forge.generators import Generator, enlarge, shrink
+from deepscan.training.forge.generators import Redrawer, enlarge, shrink
 from deepscan.training.forge.masks import Points, picture_box
 
 FACE_PX = (96, 128, 192, 256, 256)
@@ -57,7 +58,7 @@ class Redrawing:
             detail=float(rng.uniform(0, 1.3)) * float(rng.random() < 0.65),
         )
 
-    def whole(self, image: Image, generators: list[Generator]) -> Image:
+    def whole(self, image: Image, generators: Sequence[Redrawer]) -> Image:
         """``(H, W, 3)`` uint8 with all that its ``picture_box`` holds drawn anew."""
         box = picture_box(image)
         drawn = image.copy()
@@ -79,7 +80,7 @@ class Redrawing:
         own_px = max(8, int(max(inside.shape[:2])) // 8 * 8)  # generators take multiples of 8
         return min(self.whole_px, own_px)
 
-    def face(self, frame: Image, points: Points, generators: list[Generator]) -> Image:
+    def face(self, frame: Image, points: Points, generators: Sequence[Redrawer]) -> Image:
         """``(H, W, 3)`` uint8 with the square around the mesh ``(468, 2)``, pixels, drawn anew."""
         low, high = points.min(0), points.max(0)
         half = self.reach * float((high - low).max()) / 2
@@ -93,7 +94,7 @@ class Redrawing:
         drawn[top:bottom, left:right] = self._through(frame[top:bottom, left:right], generators, self.size_px)
         return drawn
 
-    def _through(self, image: Image, generators: list[Generator], size_px: int) -> Image:
+    def _through(self, image: Image, generators: Sequence[Redrawer], size_px: int) -> Image:
         small = drawn = shrink(image, size_px)
         for _ in range(self.passes):
             drawn = generators[self.generator % len(generators)].redraw(drawn)

@@ -5,12 +5,13 @@ With the whole picture there is no seam anywhere; what remains is the generator'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from deepscan.training.forge.blend import Image, Pair, mix
-from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.generators import Redrawer
 from deepscan.training.forge.masks import Points, hull_mask, picture_box, soft_edge
 from deepscan.training.forge.redraw import Redrawing
 
@@ -36,11 +37,11 @@ class Resynthesis:
             blur=float(rng.uniform(0.01, 0.08)),
         )
 
-    def apply(self, frames: Image, mesh: Points, generators: list[Generator]) -> Pair:
+    def apply(self, frames: Image, mesh: Points, generators: Sequence[Redrawer]) -> Pair:
         """Redraw a clip: ``frames (T, H, W, 3)`` uint8, ``mesh (T, 468, 2)`` pixels."""
         return self._whole(frames, generators) if self.whole else self._face(frames, mesh, generators)
 
-    def _whole(self, frames: Image, generators: list[Generator]) -> Pair:
+    def _whole(self, frames: Image, generators: Sequence[Redrawer]) -> Pair:
         """The real half has the size of the generator's pictures, too."""
         reals = np.stack([self.redrawing.sampled(frame) for frame in frames])
         fakes = np.stack([self.redrawing.whole(frame, generators) for frame in frames])
@@ -49,7 +50,7 @@ class Resynthesis:
             mask[picture_box(frame)] = 1
         return Pair(reals, fakes, masks)
 
-    def _face(self, frames: Image, mesh: Points, generators: list[Generator]) -> Pair:
+    def _face(self, frames: Image, mesh: Points, generators: Sequence[Redrawer]) -> Pair:
         fakes, masks = [], []
         for frame, points in zip(frames, mesh, strict=True):
             drawn = self.redrawing.face(frame, points, generators)

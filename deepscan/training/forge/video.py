@@ -21,7 +21,7 @@ from deepscan.faces import FaceEngine, FaceTracker
 from deepscan.training.forge.blend import Pair
 from deepscan.training.forge.degrade import encode_h264
 from deepscan.training.forge.families import Face, Material, forge
-from deepscan.training.forge.generators import Generator
+from deepscan.training.forge.generators import Redrawer
 from deepscan.training.forge.resynthesis import Resynthesis
 from deepscan.training.mesh import FaceMesh
 
@@ -84,7 +84,7 @@ def read_face_video(
     )
 
 
-def possible(family: str, others: Sequence[Face], generators: Sequence[Generator]) -> bool:
+def possible(family: str, others: Sequence[Face], generators: Sequence[Redrawer]) -> bool:
     """Whether a whole video can be forged by ``family``, a family of ``families`` or ``redrawing``."""
     needs_generator = family in ("resynthesis", "redrawing")
     needs_person = family in ("swap", "animation")
@@ -96,7 +96,7 @@ def forge_video(
     family: str,
     seed: int,
     others: Sequence[Face] = (),
-    generators: Sequence[Generator] = (),
+    generators: Sequence[Redrawer] = (),
 ) -> Pair:
     """Forge every frame with one draw of a family that is ``possible``.
 

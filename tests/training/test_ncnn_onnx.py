@@ -1,0 +1,79 @@
+"""A network for ncnn computes the same as ONNX."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from deepscan.devices import CPU
+from deepscan.training.ncnn_onnx import FLOAT16, main, to_onnx
+
+PARAM = """7767517
+9 11
+Input            in      0 1 data
+Split            split   1 2 data a b
+Convolution      conv0   1 1 a c 0=4 1=3 4=1 5=1 6=108 9=2 -23310=1,2.000000e-01
+PReLU            prelu   1 1 c d 0=4
+Concat           cat     2 1 d b e
+Convolution      conv1   1 1 e f 0=12 1=1 5=1 6=84
+PixelShuffle     shuffle 1 1 f g 0=2
+Interp           grow    1 1 b h 0=1 1=2.000000e+00 2=2.000000e+00
+Eltwise          sum     2 1 g h i 0=1 -23301=2,2.000000e-01,1.000000e+00
+BinaryOp         add     2 1 i h output
+"""
+
+
+def weights(rng: np.random.Generator) -> tuple[bytes, list[NDArray[np.float32]]]:
+    """The binary file of ``PARAM`` and its arrays, the second convolution's in float16."""
+    arrays = [rng.normal(size=n).astype(np.float32) for n in (108, 4, 4, 84, 12)]
+    arrays[3] = arrays[3].astype(np.float16).astype(np.float32)
+    parts = [struct.pack("<I", 0), arrays[0].tobytes(), arrays[1].tobytes(), arrays[2].tobytes()]
+    parts += [struct.pack("<I", FLOAT16), arrays[3].astype(np.float16).tobytes(), arrays[4].tobytes()]
+    return b"".join(parts), arrays
+
+
+def by_hand(x: torch.Tensor, arrays: list[NDArray[np.float32]]) -> torch.Tensor:
+    first, bias, slope, second, other_bias = map(torch.from_numpy, arrays)
+    y = F.leaky_relu(F.conv2d(x, first.reshape(4, 3, 3, 3), bias, padding=1), 0.2)
+    y = torch.cat([F.prelu(y, slope), x], 1)
+    y = F.pixel_shuffle(F.conv2d(y, second.reshape(12, 7, 1, 1), other_bias), 2)
+    grown = F.interpolate(x, scale_factor=2.0, mode="nearest")
+    return 0.2 * y + 2 * grown
+
+
+def test_every_layer_computes_what_it_says(tmp_path: Path) -> None:
+    data, arrays = weights(np.random.default_rng(0))
+    (tmp_path / "net.param").write_text(PARAM)
+    (tmp_path / "net.bin").write_bytes(data)
+    assert main([str(tmp_path / "net.param"), str(tmp_path / "net.onnx")]) == 0
+    session = ort.InferenceSession(str(tmp_path / "net.onnx"), providers=[CPU])
+    x = np.random.default_rng(1).random((1, 3, 6, 10), np.float32)
+    (got,) = session.run(["output"], {"data": x})
+    assert got.shape == (1, 3, 12, 20)
+    np.testing.assert_allclose(got, by_hand(torch.from_numpy(x), arrays).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("param", "spare", "reason"),
+    [
+        (PARAM, b"\0\0\0\0", "4 bytes of weights belong to no layer"),
+        (PARAM.replace("Concat ", "Softmax"), b"", "a layer Softmax"),
+        ("hello\n", b"", "not a network for ncnn"),
+    ],
+)
+def test_what_it_does_not_know_is_said(param: str, spare: bytes, reason: str) -> None:
+    data, _ = weights(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=reason):
+        to_onnx(param, data + spare)
+
+
+def test_too_few_words_get_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "MODEL.param" in capsys.readouterr().err
