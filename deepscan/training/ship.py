@@ -65,7 +65,7 @@ class Shipped:
     gap: ScoreGap
 
 
-def ship(detector: str, checkpoint: Path, cache: Path, weights: Path) -> Shipped:
+def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int8: bool = True) -> Shipped:
     """Export one trained detector into a weights folder.
 
     Args:
@@ -73,6 +73,7 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path) -> Shipped
         checkpoint: of ``loop.train``.
         cache: prepared faces; the training side calibrates int8, the validation side checks it.
         weights: folder that receives ``<detector>.onnx``.
+        try_int8: False stores the weights in 16 bits at once, where int8 is known to stray.
 
     Raises:
         UsageError: one side of the cache has no clip for this detector.
@@ -89,7 +90,7 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path) -> Shipped
     try:
         export_onnx(net, exact)
         reference = scores(exact, unseen)
-        for kept in KEEP_FLOAT.get(detector, ((),)):
+        for kept in KEEP_FLOAT.get(detector, ((),)) if try_int8 else ():
             quantise(exact, seen, small, keep_float=kept)
             gap, precision = ScoreGap.between(reference, scores(small, unseen)), "int8"
             if gap.acceptable:

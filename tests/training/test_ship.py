@@ -76,6 +76,14 @@ def test_weights_stay_float_where_int8_strays(
     assert "DequantizeLinear" not in kinds
 
 
+def test_int8_is_not_tried_where_nobody_wants_it(
+    checkpoint: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "quantise", lambda *_, **__: pytest.fail("int8 was tried"))
+    shipped = ship.ship("local_features", checkpoint, prepared.cache, tmp_path, try_int8=False)
+    assert shipped.precision == "float16 weights" and shipped.gap.acceptable
+
+
 def test_no_more_stays_float_than_scores_need(
     checkpoint: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,9 @@ def export(
     weights: WeightsFolder,
     data: Annotated[str, typer.Option(help="Training data, for the manifest.")],
     recipe: Annotated[str, typer.Option(help="How it was trained, for the manifest.")],
+    int8: Annotated[
+        bool, typer.Option(help="Ship int8 where its scores stay near enough; else float16 weights at once.")
+    ] = True,
 ) -> None:
     """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated."""
     need_extra()
@@ -25,7 +28,7 @@ def export(
     from deepscan.training.ship import bring_face_models, enter_detector, ship
 
     weights.mkdir(parents=True, exist_ok=True)
-    shipped = ship(detector, checkpoint, cache, weights)
+    shipped = ship(detector, checkpoint, cache, weights, try_int8=int8)
     enter_detector(weights, shipped, detector, {"training_data": data, "recipe": recipe})
     bring_face_models(weights)
     typer.echo(
