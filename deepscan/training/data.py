@@ -303,7 +303,8 @@ class ForgedPairs(IterableDataset[Batch]):
 class FixedPairs(Dataset[Batch]):
     """The validation pairs: every sample once, the same forgeries and crops in every run.
 
-    The families take turns, so that each is measured on as many pairs as the next.
+    The families take turns, so that each is measured on as many pairs as the next. ``generators``: instead of
+    the validation side's own.
     """
 
     def __init__(
@@ -316,10 +317,12 @@ class FixedPairs(Dataset[Batch]):
         families: Sequence[str] = (),
         stills: bool = False,
         seed: int = 0,
+        generators: Sequence[Redrawer] | None = None,
     ) -> None:
         self._cache, self._spec, self._stills, self._seed = cache, spec, stills, seed
         self._families = tuple(families)
-        self._cast = Cast(cache, samples, load_generators(cache, "val"))
+        own = load_generators(cache, "val") if generators is None else generators
+        self._cast = Cast(cache, samples, own)
         self._degradation = degradation
         self.samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
 
