@@ -67,7 +67,11 @@ def forge_for(seconds: float, seed: int) -> dict[str, list[float]]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     faces = portraits()
-    generators = [Generator(spec).eval() for spec in GENERATORS if spec.split == "train"]
+    generators = [
+        Generator(spec).eval().to(memory_format=torch.channels_last)  # as load_generators lays them out
+        for spec in GENERATORS
+        if spec.split == "train"
+    ]
     rng = np.random.default_rng(seed)
     spent: dict[str, list[float]] = {family: [] for family in FAMILIES}
     began = time.perf_counter()
