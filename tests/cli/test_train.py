@@ -59,6 +59,10 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "there is no detector 'gmll'",
         ),
         (["calibrate", "bad.csv", "--weights", "w", "--scores", "s"], "neither 'real' nor 'fake'"),
+        (
+            ["generators", "--cache", "c", "--trunk", "bad.csv", "--enlarger", "bad.csv"],
+            "bad.csv is no network that enlarges pictures",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr(
