@@ -158,7 +158,11 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m deepscan.training.ncnn_onnx MODEL.param DST.onnx", file=sys.stderr)
         return 2
     source, target = Path(arguments[0]), Path(arguments[1])
-    model = to_onnx(source.read_text(encoding="ascii"), source.with_suffix(".bin").read_bytes())
+    try:
+        model = to_onnx(source.read_text(encoding="ascii"), source.with_suffix(".bin").read_bytes())
+    except (OSError, ValueError) as error:
+        print(f"{source}: {error}", file=sys.stderr)
+        return 2
     onnx.save(model, str(target))
     return 0
 

@@ -77,3 +77,14 @@ def test_what_it_does_not_know_is_said(param: str, spare: bytes, reason: str) ->
 def test_too_few_words_get_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "MODEL.param" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_network_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "net.param"
+    source.write_text("hello\n")
+    assert main([str(source), str(tmp_path / "net.onnx")]) == 2
+    source.with_suffix(".bin").write_bytes(b"")
+    assert main([str(source), str(tmp_path / "net.onnx")]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "net.bin" in first and second == f"{source}: not a network for ncnn"
+    assert not (tmp_path / "net.onnx").exists()

@@ -1,8 +1,8 @@
 """Networks that enlarge pictures, as generators: a face is shrunk, the network invents its detail.
 
-Most forgers of today end in such a network (a face restorer, a super-resolver), and its detail is nobody's
-skin. Any ONNX file will do that takes ``(1, 3, h, w)`` float32 RGB in [0, 1] and gives ``(1, 3, s h, s w)``
-of the same range, s one of 2, 4 and 8. ``train generators --enlarger FILE`` copies it into the cache, where
+Many forgers end in such a network (a face restorer, a super-resolver), and its detail is nobody's skin. Any
+ONNX file will do that takes ``(1, 3, h, w)`` float32 RGB in [0, 1] and gives ``(1, 3, s h, s w)`` of the same
+range, s one of 2, 4 and 8. ``train generators --enlarger FILE`` copies it into the cache, where
 ``generators.load_generators`` finds it; ``training/ncnn_onnx.py`` makes one of a file for ncnn.
 """
 
