@@ -12,6 +12,7 @@ import torch
 
 from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
+from deepscan.training import step
 from deepscan.training.mixed import MASKED
 from deepscan.training.nets import build
 from deepscan.training.prepare import Sample
@@ -91,3 +92,12 @@ def test_losses_without_masks_are_asked_for_where_a_batch_has_none(
     step(pair)
     step({**pair, MASKED: torch.tensor([True, True])})
     assert given[0] is None and torch.equal(given[1], pair["forged"])
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_bfloat16_only_where_the_processor_has_it(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "has_bfloat16", lambda: able)
+    layer = torch.nn.Linear(4, 4)
+    with step.mixed_precision(layer):
+        out = layer(torch.ones(1, 4))
+    assert out.dtype == (torch.bfloat16 if able else torch.float32)
