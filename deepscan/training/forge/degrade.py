@@ -15,12 +15,17 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from deepscan.training.forge.retouch import steepen
 
 Frames = NDArray[np.uint8]
 UNTOUCHED = 0.2
 SHRUNK = (1.1, 2.8)
 """How many times: at the most, a cached face (see ``prepare``) is as small as the smallest scanned."""
 CODECS = ("h264", "jpeg", "webp", "none")
+SHARPENED, PALETTED = 0.2, 0.06
+"""Shares of the degraded pairs that the camera sharpened, and that were a GIF once."""
 STILL_CODEC_ODDS = (0.5, 0.26, 0.12, 0.12)
 CLIP_CODEC_ODDS = (0.8, 0.1, 0.05, 0.05)
 GREY = np.full((3, 3), 1 / 3)
@@ -56,7 +61,10 @@ class Colour:
 
 @dataclass(frozen=True)
 class Degradation:
-    """One draw; ``apply`` replays it on any clip."""
+    """One draw; ``apply`` replays it on any clip. ``sharpening``: what ``retouch.steepen`` takes.
+
+    ``palette``: colours of a GIF's palette.
+    """
 
     gamma: float
     shrink: float
@@ -67,6 +75,8 @@ class Degradation:
     h264_crf: int | None
     colour: Colour | None = None
     webp_quality: int | None = None
+    sharpening: tuple[float, float] | None = None
+    palette: int | None = None
 
     @staticmethod
     def none() -> Degradation:
@@ -80,7 +90,8 @@ class Degradation:
 
     @staticmethod
     def draw(rng: np.random.Generator, *, still: bool) -> Degradation:
-        """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.8 times, blur, noise, gamma, colour.
+        """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.8 times, blur, noise, gamma, colour,
+        a camera's sharpening, a GIF's palette of 32-256 colours.
 
         Two pairs in ten are left as they are: a network that starts from nothing learns the traces on
         those first.
@@ -100,6 +111,10 @@ class Degradation:
             h264_crf=int(rng.integers(18, 41)) if codec == "h264" else None,
             colour=Colour.draw(rng) if rng.random() < 0.4 else None,
             webp_quality=int(rng.integers(30, 96)) if codec == "webp" else None,
+            sharpening=(float(rng.uniform(0.6, 1.6)), float(rng.uniform(0.3, 1.6)))
+            if rng.random() < SHARPENED
+            else None,
+            palette=int(2 ** rng.uniform(5, 8)) if rng.random() < PALETTED else None,
         )
 
     def apply(self, frames: Frames) -> Frames:
@@ -119,6 +134,10 @@ class Degradation:
         out = np.stack([self._camera(frame) for frame in frames])
         if self.noise_sigma:
             out = add_noise(out, self.noise_sigma, self.noise_seed)
+        if self.sharpening is not None:
+            out = np.stack([steepen(frame, *self.sharpening) for frame in out])
+        if self.palette is not None:
+            out = np.stack([palette_round_trip(frame, self.palette) for frame in out])
         if self.h264_crf is not None:
             out = h264_round_trip(out, self.h264_crf)
         if self.jpeg_quality is not None:
@@ -159,6 +178,14 @@ def jpeg_round_trip(frame: Frames, quality: int) -> Frames:
 def webp_round_trip(frame: Frames, quality: int) -> Frames:
     """``(H, W, 3)`` through WebP at ``quality``."""
     return _picture_round_trip(frame, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+
+def palette_round_trip(frame: Frames, colours: int) -> Frames:
+    """``(H, W, 3)`` in a palette of its own, dithered by error diffusion, as in a GIF."""
+    picture = Image.fromarray(frame)
+    palette = picture.quantize(colours, Image.Quantize.FASTOCTREE)
+    dithered = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    return np.asarray(dithered.convert("RGB"), np.uint8)
 
 
 def _picture_round_trip(frame: Frames, suffix: str, settings: list[int]) -> Frames:

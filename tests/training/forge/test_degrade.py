@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from deepscan.training.forge.degrade import (
     encode_h264,
     h264_round_trip,
     jpeg_round_trip,
+    palette_round_trip,
 )
 from tests.media import make
 
@@ -32,6 +34,8 @@ FAULTS = {
     "jpeg": replace(NONE, jpeg_quality=40),
     "webp": replace(NONE, webp_quality=30),
     "h264": Degradation.h264(40),
+    "sharpening": replace(NONE, sharpening=(1.0, 1.5)),
+    "palette": replace(NONE, palette=32),
 }
 
 
@@ -80,6 +84,7 @@ def test_every_fault_is_drawn_within_its_range() -> None:
     assert all(18 <= d.h264_crf <= 40 for d in draws if d.h264_crf is not None)
     assert all(35 <= d.jpeg_quality <= 100 for d in draws if d.jpeg_quality is not None)
     assert all(30 <= d.webp_quality <= 95 for d in draws if d.webp_quality is not None)
+    assert all(32 <= d.palette <= 256 for d in draws if d.palette is not None)
     codecs = [(d.h264_crf, d.jpeg_quality, d.webp_quality) for d in draws]
     assert all(sum(quality is not None for quality in one) <= 1 for one in codecs), "one codec at most"
     faults = (
@@ -91,6 +96,8 @@ def test_every_fault_is_drawn_within_its_range() -> None:
         "webp_quality",
         "h264_crf",
         "colour",
+        "sharpening",
+        "palette",
     )
     for fault in faults:
         assert len({getattr(d, fault) for d in draws}) > 10, fault
@@ -127,6 +134,15 @@ def test_stronger_coding_costs_more_of_the_picture(clip: Clip) -> None:
     assert error(h264_round_trip(clip, 18), clip) < error(h264_round_trip(clip, 40), clip) < 15
     fine, coarse = (jpeg_round_trip(clip[0], quality) for quality in (95, 35))
     assert error(fine, clip[0]) < error(coarse, clip[0]) < 15
+
+
+def test_a_palette_is_dithered_and_has_no_more_colours_than_it_says(clip: Clip) -> None:
+    few, many = (palette_round_trip(clip[0], colours) for colours in (32, 256))
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 32
+    assert error(many, clip[0]) < error(few, clip[0]) < 25
+    ramp = np.broadcast_to(np.linspace(100, 140, 128).astype(np.uint8)[None, :, None], (128, 128, 3))
+    coarse = palette_round_trip(np.ascontiguousarray(ramp), 4)
+    assert np.abs(cv2.blur(coarse, (17, 17)).astype(int) - ramp)[8:-8, 8:-8].mean() < 3, "errors even out"
 
 
 def test_channels_stay_in_order() -> None:
