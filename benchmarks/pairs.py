@@ -2,14 +2,15 @@
 
     python benchmarks/pairs.py gml cache FILE...
 
-FILE is what `deepscan train fit --init` takes. Beside the families, `enlarged` are re-syntheses and
-animations whose generators are the cache's networks that enlarge pictures (`deepscan train generators
---enlarger`), on every second face.
+FILE is what `deepscan train fit --init` takes. Beside the families, on every second face: `enlarged` are
+re-syntheses and animations whose generators are the cache's networks that enlarge pictures (`deepscan train
+generators --enlarger`), `retouched` the same with retouchers that training does not have.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,8 @@ from torch import nn
 from deepscan.detectors import SPECS
 from deepscan.training.data import FixedPairs
 from deepscan.training.forge.enlargers import load_enlargers
-from deepscan.training.forge.generators import FOLDER
+from deepscan.training.forge.generators import FOLDER, Redrawer
+from deepscan.training.forge.retouch import Retoucher
 from deepscan.training.nets import Net, build
 from deepscan.training.prepare import Sample, load_index
 from deepscan.training.settings import TrainConfig
@@ -27,20 +29,25 @@ from deepscan.training.start import start_from
 from deepscan.training.step import lay_out
 from deepscan.training.validation import scores_of, separation, validate
 
-ENLARGED = ("resynthesis", "animation")
+REDRAWN = ("resynthesis", "animation")
+RETOUCHERS = (
+    Retoucher(levels=22, reach_px=3.0, passes=1, edge_px=1.0, gain=0.9),
+    Retoucher(levels=36, reach_px=2.2, passes=1, edge_px=1.7, gain=1.2),
+)
 
 
 @torch.inference_mode()
-def enlarged(net: Net, cache: Path, samples: list[Sample]) -> dict[str, float]:
-    """AUC on pairs that the cache's enlargers redrew; nothing where it has none."""
-    enlargers = load_enlargers(cache / FOLDER)
-    if not enlargers:
+def redrawn(
+    net: Net, cache: Path, samples: Sequence[Sample], name: str, generators: Sequence[Redrawer]
+) -> dict[str, float]:
+    """AUC on pairs that these generators redrew; nothing without any."""
+    if not generators:
         return {}
     faces = [sample for sample in samples if sample.split == "val"][::2]
-    pairs = FixedPairs(cache, faces, net.spec, families=ENLARGED, stills=True, generators=enlargers)
+    pairs = FixedPairs(cache, faces, net.spec, families=REDRAWN, stills=True, generators=list(generators))
     real, families = scores_of(net, (pairs.named(number) for number in range(len(pairs))))
     everything = [score for scores in families.values() for score in scores]
-    return {"enlarged": separation(real, everything), "enlarged_pairs": float(len(everything))}
+    return {name: separation(real, everything), f"{name}_pairs": float(len(everything))}
 
 
 def main() -> None:
@@ -56,7 +63,11 @@ def main() -> None:
         module = cast(nn.Module, net)
         lay_out(module)
         config = TrainConfig(arguments.detector, steps=1, stills=True)
-        figures = validate(net, config, arguments.cache, samples) | enlarged(net, arguments.cache, samples)
+        figures = (
+            validate(net, config, arguments.cache, samples)
+            | redrawn(net, arguments.cache, samples, "enlarged", load_enlargers(arguments.cache / FOLDER))
+            | redrawn(net, arguments.cache, samples, "retouched", RETOUCHERS)
+        )
         print(file, *(f"{name} {value:.3f}" for name, value in figures.items()), sep="  ", flush=True)
 
 

@@ -3,7 +3,7 @@
 Eight auto-encoders that differ in how they grow their maps (transposed convolution, nearest, bilinear, pixel
 shuffle), in depth and width, with and without a skip connection, with a perceptual or an adversarial loss:
 a detector that learns all of them learns what they share. Two more are kept for validation. Networks that
-enlarge pictures (``enlargers``) stand beside them in training.
+enlarge pictures (``enlargers``) and filters that retouch skin (``retouch``) stand beside them in training.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from deepscan.errors import UsageError
 from deepscan.training.forge.enlargers import load_enlargers
+from deepscan.training.forge.retouch import RETOUCHERS
 
 Image = NDArray[np.uint8]
 FOLDER = "generators"
@@ -213,9 +214,9 @@ def train_generators(
 
 
 def load_generators(cache: Path, split: str) -> list[Redrawer]:
-    """The generators of one side of the split: trained ones and, in training, enlargers."""
+    """The generators of one side of the split: trained ones and, in training, enlargers and retouchers."""
     wanted = [spec for spec in GENERATORS if spec.split == split]
-    found: list[Redrawer] = list(load_enlargers(cache / FOLDER)) if split == "train" else []
+    found: list[Redrawer] = [*load_enlargers(cache / FOLDER), *RETOUCHERS] if split == "train" else []
     for spec in wanted:
         path = cache / FOLDER / f"{spec.name}.safetensors"
         if path.exists():

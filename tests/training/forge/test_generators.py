@@ -44,6 +44,11 @@ def test_each_side_has_its_own_and_training_has_every_way_to_grow() -> None:
     assert any(spec.split == "val" for spec in GENERATORS)
 
 
+def names(cache: Path, split: str) -> list[str]:
+    """Of the trained generators that are loaded."""
+    return [one.spec.name for one in load_generators(cache, split) if isinstance(one, Generator)]
+
+
 def test_training_brings_the_error_down_and_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,9 +63,9 @@ def test_training_brings_the_error_down_and_is_not_repeated(
     assert set(short) == {"one", "other"}
     assert all(long[name] < 0.85 * short[name] for name in short)
     assert run("long", 40) == {}, "both are there already"
-    assert [g.spec.name for g in load_generators(tmp_path / "long", "train")] == ["one"]
-    assert [g.spec.name for g in load_generators(tmp_path / "long", "val")] == ["other"]
-    assert load_generators(tmp_path / "nowhere", "train") == []
+    assert names(tmp_path / "long", "train") == ["one"]
+    assert names(tmp_path / "long", "val") == ["other"]
+    assert names(tmp_path / "nowhere", "train") == []
 
 
 def test_a_generator_of_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
