@@ -23,7 +23,8 @@ from deepscan.devices import CPU
 from deepscan.faces import FaceEngine
 from deepscan.training.data import Faces, forge_pair
 from deepscan.training.forge.families import FAMILIES, ODDS, Face, Material, draw_family
-from deepscan.training.forge.generators import GENERATORS, Generator
+from deepscan.training.forge.generators import GENERATORS, Generator, Redrawer
+from deepscan.training.forge.retouch import RETOUCHERS
 from deepscan.training.mesh import FaceMesh
 from deepscan.weights import Weights
 
@@ -49,7 +50,7 @@ def portraits() -> list[Faces]:
     return found
 
 
-def material(faces: list[Faces], generators: list[Generator]) -> Material:
+def material(faces: list[Faces], generators: list[Redrawer]) -> Material:
     """What the first face can be forged from."""
     own, other = faces
     return Material(
@@ -67,11 +68,12 @@ def forge_for(seconds: float, seed: int) -> dict[str, list[float]]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     faces = portraits()
-    generators = [
+    generators: list[Redrawer] = [
         Generator(spec).eval().to(memory_format=torch.channels_last)  # as load_generators lays them out
         for spec in GENERATORS
         if spec.split == "train"
     ]
+    generators += RETOUCHERS
     rng = np.random.default_rng(seed)
     spent: dict[str, list[float]] = {family: [] for family in FAMILIES}
     began = time.perf_counter()
