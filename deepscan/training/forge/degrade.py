@@ -23,9 +23,9 @@ Frames = NDArray[np.uint8]
 UNTOUCHED = 0.2
 SHRUNK = (1.1, 2.8)
 """How many times: at the most, a cached face (see ``prepare``) is as small as the smallest scanned."""
-CODECS = ("h264", "jpeg", "webp", "none")
 SHARPENED, PALETTED = 0.2, 0.06
 """Shares of the degraded pairs that the camera sharpened, and that were a GIF once."""
+CODECS = ("h264", "jpeg", "webp", "none")
 STILL_CODEC_ODDS = (0.5, 0.26, 0.12, 0.12)
 CLIP_CODEC_ODDS = (0.8, 0.1, 0.05, 0.05)
 GREY = np.full((3, 3), 1 / 3)
