@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deepscan.training.forge.retouch import steepen
+from deepscan.training.forge.retouch import RETOUCHERS, Retoucher, steepen
 
 Frames = NDArray[np.uint8]
 UNTOUCHED = 0.2
 SHRUNK = (1.1, 2.8)
 """How many times: at the most, a cached face (see ``prepare``) is as small as the smallest scanned."""
-SHARPENED, PALETTED = 0.2, 0.06
-"""Shares of the degraded pairs that the camera sharpened, and that were a GIF once."""
+RETOUCHED, SHARPENED, PALETTED = 0.12, 0.2, 0.06
+"""Shares of the degraded pairs that a beauty mode retouched, the camera sharpened, or a GIF was made of."""
 CODECS = ("h264", "jpeg", "webp", "none")
 STILL_CODEC_ODDS = (0.5, 0.26, 0.12, 0.12)
 CLIP_CODEC_ODDS = (0.8, 0.1, 0.05, 0.05)
@@ -63,7 +63,7 @@ class Colour:
 class Degradation:
     """One draw; ``apply`` replays it on any clip. ``sharpening``: what ``retouch.steepen`` takes.
 
-    ``palette``: colours of a GIF's palette.
+    ``retouching``: of the whole picture, real and fake alike. ``palette``: colours of a GIF's palette.
     """
 
     gamma: float
@@ -77,6 +77,7 @@ class Degradation:
     webp_quality: int | None = None
     sharpening: tuple[float, float] | None = None
     palette: int | None = None
+    retouching: Retoucher | None = None
 
     @staticmethod
     def none() -> Degradation:
@@ -91,7 +92,7 @@ class Degradation:
     @staticmethod
     def draw(rng: np.random.Generator, *, still: bool) -> Degradation:
         """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.8 times, blur, noise, gamma, colour,
-        a camera's sharpening, a GIF's palette of 32-256 colours.
+        a beauty mode's retouching, a camera's sharpening, a GIF's palette of 32-256 colours.
 
         Two pairs in ten are left as they are: a network that starts from nothing learns the traces on
         those first.
@@ -115,6 +116,7 @@ class Degradation:
             if rng.random() < SHARPENED
             else None,
             palette=int(2 ** rng.uniform(5, 8)) if rng.random() < PALETTED else None,
+            retouching=RETOUCHERS[rng.integers(len(RETOUCHERS))] if rng.random() < RETOUCHED else None,
         )
 
     def apply(self, frames: Frames) -> Frames:
@@ -134,6 +136,8 @@ class Degradation:
         out = np.stack([self._camera(frame) for frame in frames])
         if self.noise_sigma:
             out = add_noise(out, self.noise_sigma, self.noise_seed)
+        if self.retouching is not None:
+            out = np.stack([self.retouching.redraw(frame) for frame in out])
         if self.sharpening is not None:
             out = np.stack([steepen(frame, *self.sharpening) for frame in out])
         if self.palette is not None:

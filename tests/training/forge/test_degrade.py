@@ -21,6 +21,7 @@ from deepscan.training.forge.degrade import (
     jpeg_round_trip,
     palette_round_trip,
 )
+from deepscan.training.forge.retouch import RETOUCHERS
 from tests.media import make
 
 Clip = NDArray[np.uint8]
@@ -36,6 +37,7 @@ FAULTS = {
     "h264": Degradation.h264(40),
     "sharpening": replace(NONE, sharpening=(1.0, 1.5)),
     "palette": replace(NONE, palette=32),
+    "retouching": replace(NONE, retouching=RETOUCHERS[1]),
 }
 
 
@@ -101,6 +103,7 @@ def test_every_fault_is_drawn_within_its_range() -> None:
     )
     for fault in faults:
         assert len({getattr(d, fault) for d in draws}) > 10, fault
+    assert {d.retouching for d in draws} == {None, *RETOUCHERS}
     videos, photos = draws[::2], draws[1::2]
     assert sum(d.h264_crf is not None for d in videos) > sum(d.h264_crf is not None for d in photos)
     untouched = sum(d == replace(NONE, noise_seed=d.noise_seed) for d in draws)
