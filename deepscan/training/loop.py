@@ -20,10 +20,20 @@ from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
 from deepscan.training.batches import batches
 from deepscan.training.distil import Distillation
+from deepscan.training.export import save_weights
 from deepscan.training.nets import build
 from deepscan.training.parallel import join
 from deepscan.training.prepare import load_index
-from deepscan.training.run_folder import CHECKPOINT, LOG, forget_after, log, origin, resume, save
+from deepscan.training.run_folder import (
+    CHECKPOINT,
+    LOG,
+    forget_after,
+    kept_weights,
+    log,
+    origin,
+    resume,
+    save,
+)
 from deepscan.training.settings import TrainConfig
 from deepscan.training.start import start_from
 from deepscan.training.step import TrainingStep, lay_out, learn, optimize, optimizer_of, rate_at
@@ -106,6 +116,8 @@ def train(
             log(run, report, {"step": step, **validate(net, config, cache, samples)})
             learn(module, config.frozen)
             began, since = time.monotonic(), 0
+        if place.leads and config.keep_every and step % config.keep_every == 0:
+            save_weights(net, kept_weights(run, step))
         if place.leads and (time.monotonic() - saved > CHECKPOINT_EVERY_S or step == config.steps):
             save(run / CHECKPOINT, config, trained, optimizer, step, losses=losses, origins=origins)
             saved = time.monotonic()

@@ -1,7 +1,7 @@
 """A run's folder: the checkpoint that it goes on from, and its log.
 
 ``checkpoint.pt`` holds model, optimizer, step, losses not logged yet, torch RNG and settings, and is loaded
-with ``weights_only=True``; ``log.jsonl`` has a line per report.
+with ``weights_only=True``; ``log.jsonl`` has a line per report, ``kept/`` weights of earlier steps, if asked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from deepscan.training.settings import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+KEPT = "kept"
 
 
 def save(
@@ -70,7 +71,7 @@ def resume(
     if not path.exists():
         return 0, []
     state = torch.load(path, map_location="cpu", weights_only=True)
-    free = {"workers", "threads", "validate_every", "device"}
+    free = {"workers", "threads", "validate_every", "keep_every", "device"}
     then = {**asdict(TrainConfig(config.detector, config.steps)), **state["config"]}
     now = asdict(config)
     changed = sorted(key for key in now if key not in free and then[key] != now[key])
@@ -88,6 +89,11 @@ def resume(
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["rng"])
     return int(state["step"]), list(state.get("losses", []))
+
+
+def kept_weights(run: Path, step: int) -> Path:
+    """Where a copy of a step's weights lies; by name they come in the order of their steps."""
+    return run / KEPT / f"{step:06}.safetensors"
 
 
 def origin(path: Path | None) -> dict[str, str] | None:

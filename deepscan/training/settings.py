@@ -28,6 +28,7 @@ class TrainConfig:
         frozen: submodules that stay as they are, batch statistics included.
         seed: of the pairs, their forgeries and the network's start.
         validate_every: steps between validations; 0 validates at the end alone.
+        keep_every: steps between copies of the weights, for ``average``; 0 keeps none.
         workers: processes that forge pairs; 0 forges in the training process.
         threads: torch's intra-op threads; 0 leaves them alone.
         device: ``auto`` (CUDA where it is there), ``cpu`` or ``cuda``.
@@ -51,6 +52,7 @@ class TrainConfig:
     frozen: tuple[str, ...] = ()
     seed: int = 0
     validate_every: int = 0
+    keep_every: int = 0
     workers: int = 0
     threads: int = 0
     device: str = "auto"

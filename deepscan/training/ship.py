@@ -13,13 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import tomli_w
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec
@@ -29,6 +27,7 @@ from deepscan.training.data import FixedPairs
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, quantise, scores
 from deepscan.training.nets import build
 from deepscan.training.prepare import Sample, load_index
+from deepscan.training.start import load_trained
 from deepscan.weights import MANIFEST, find_root
 
 CALIBRATION_CLIPS = 8
@@ -70,17 +69,16 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int
 
     Args:
         detector: key of ``SPECS``.
-        checkpoint: of ``loop.train``.
+        checkpoint: of ``loop.train``, or safetensors.
         cache: prepared faces; the training side calibrates int8, the validation side checks it.
         weights: folder that receives ``<detector>.onnx``.
         try_int8: False stores the weights in 16 bits at once, where int8 is known to stray.
 
     Raises:
-        UsageError: one side of the cache has no clip for this detector.
+        UsageError: one side of the cache has no clip for this detector, or the checkpoint is another's.
     """
     net = build(detector)
-    state = torch.load(checkpoint, weights_only=True)
-    cast(nn.Module, net).load_state_dict(state["model"])
+    load_trained(net, checkpoint)
     spec = SPECS[detector]
     samples = load_index(cache)
     seen = clips(cache, [s for s in samples if s.split == "train"], spec, CALIBRATION_CLIPS)

@@ -7,6 +7,8 @@ ResNet. They may lie under ``state_dict``, with ``module.`` before each name. No
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
@@ -56,15 +58,36 @@ def start_from(net: Net, init: Path) -> None:
     Raises:
         UsageError: the file is damaged or holds another network; the message says what would do.
     """
-    try:
+    with _explained(net, init, PUBLIC.get(net.spec.name)):
         if init.suffix == ".safetensors":
             _load_safetensors(net, init)
         else:
             _load_pickled(net, init)
+
+
+def load_trained(net: Net, checkpoint: Path) -> None:
+    """Load a network that was trained here: a run's checkpoint, or safetensors as they ship.
+
+    Raises:
+        UsageError: the file is damaged or holds something else, a public checkpoint for one.
+    """
+    with _explained(net, checkpoint):
+        if checkpoint.suffix == ".safetensors":
+            load_weights(net, checkpoint)
+        else:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            cast(nn.Module, net).load_state_dict(state["model"])
+
+
+@contextmanager
+def _explained(net: Net, path: Path, public: str | None = None) -> Iterator[None]:
+    """Whatever goes wrong with a file of weights, as one sentence that says what would do."""
+    try:
+        yield
     except (OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise _wrong(net, init, str(error)) from None
+        raise _wrong(net, path, str(error), public) from None
     except (UnpicklingError, SafetensorError) as error:
-        raise _wrong(net, init, f"it cannot be read ({type(error).__name__})") from None
+        raise _wrong(net, path, f"it cannot be read ({type(error).__name__})", public) from None
 
 
 def _load_safetensors(net: Net, init: Path) -> None:
@@ -103,8 +126,7 @@ def plain_state(loaded: Any) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
-def _wrong(net: Net, init: Path, reason: str) -> UsageError:
-    public = PUBLIC.get(net.spec.name)
+def _wrong(net: Net, init: Path, reason: str, public: str | None) -> UsageError:
     others = f", or {public}" if public else ""
     return UsageError(
         f"{init} does not hold weights of {net.spec.name}: {' '.join(reason.split())[:200]}. "

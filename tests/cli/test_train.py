@@ -58,6 +58,15 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ["export", "gmll", "bad.csv", "--cache", "c", "--weights", "w", "--data", "d", "--recipe", "r"],
             "there is no detector 'gmll'",
         ),
+        (
+            ["average", "gml", "bad.csv=.5", "gone.pt=.5", "-o", "o.safetensors"],
+            "gone.pt: there is no such file",
+        ),
+        (
+            ["average", "gml", "bad.csv=.5", "bad.csv", "-o", "o.safetensors"],
+            "every checkpoint a share, or none",
+        ),
+        (["average", "gml", "none", "bad.csv", "-o", "o.safetensors"], "`none` is no checkpoint"),
         (["calibrate", "bad.csv", "--weights", "w", "--scores", "s"], "neither 'real' nor 'fake'"),
         (
             ["generators", "--cache", "c", "--trunk", "bad.csv", "--enlarger", "bad.csv"],
@@ -139,8 +148,13 @@ def test_media_become_weights_that_a_scan_loads(
     assert checkpoint.endswith("checkpoint.pt")
     assert "step 2  val_auc" in err
 
+    mean = str(tmp_path / "mean.safetensors")
+    average = ["train", "average", "local_features", f"{checkpoint}=0.6", f"{checkpoint}=0.4", "-o", mean]
+    assert run(average) == 0
+    assert capsys.readouterr().out.strip() == mean
+
     own = tmp_path / "own"
-    export = ["train", "export", "local_features", checkpoint, "--cache", cache, "--weights", str(own)]
+    export = ["train", "export", "local_features", mean, "--cache", cache, "--weights", str(own)]
     assert run([*export, "--data", "two photos", "--recipe", "two steps"]) == 0
     assert "scores within" in capsys.readouterr().out
     entry = read_manifest(own).detectors["local_features"]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from deepscan.errors import UsageError
 from deepscan.training import loop
@@ -41,6 +42,17 @@ def test_a_run_leaves_a_checkpoint_and_a_log_of_json_lines(whole: Path) -> None:
     assert 0 <= lines[1]["val_auc"] <= 1
     assert lines[1]["val_pairs"] == 2
     assert sorted(p.name for p in whole.parent.iterdir()) == [CHECKPOINT, LOG]
+
+
+def test_copies_of_the_weights_are_kept_along_the_way(prepared: Prepared, tmp_path: Path) -> None:
+    last = weights(train(replace(CONFIG, steps=3, keep_every=2), prepared.cache, tmp_path))
+    copies = sorted(tmp_path.glob("kept/*"))
+    assert [path.name for path in copies] == ["000002.safetensors"]
+    copy = load_file(copies[0])
+    assert copy.keys() == last.keys()
+    assert any((copy[name] - tensor).abs().max() > 1e-3 for name, tensor in last.items()), (
+        "of an earlier step"
+    )
 
 
 def test_every_weight_was_trained(whole: Path) -> None:

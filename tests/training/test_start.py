@@ -13,7 +13,7 @@ from deepscan.training.export import save_weights
 from deepscan.training.nets import build
 from deepscan.training.nets.resnet import ResNetTrunk
 from deepscan.training.nets.resnet3d import ResNet3d
-from deepscan.training.start import find_start, start_from
+from deepscan.training.start import find_start, load_trained, start_from
 from tests.training.conftest import weights
 
 
@@ -72,6 +72,18 @@ def test_a_wrong_file_is_named_with_what_would_do(name: str, sentence: str, tmp_
         with pytest.raises(UsageError, match=f"{path.name} does not hold weights of {name}") as error:
             start_from(build(name), path)
         assert sentence in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_trained_network_is_one_of_ours(tmp_path: Path, whole: Path) -> None:
+    net: Any = build("local_features")
+    load_trained(net, whole)
+    assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in net.state_dict().items())
+    public, text = wrapped(ResNet3d(50).state_dict(), tmp_path / "r3d50.pth"), tmp_path / "notes.safetensors"
+    text.write_text("nothing")
+    for name, path in (("resnet3d", public), ("local_features", text), ("gml", whole)):
+        with pytest.raises(UsageError, match=f"{path.name} does not hold weights of {name}") as error:
+            load_trained(build(name), path)
+        assert str(error.value).endswith("a shipped one.")
 
 
 def test_a_resnet_of_another_depth_is_refused(tmp_path: Path) -> None:

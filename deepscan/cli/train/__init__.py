@@ -8,6 +8,7 @@
     deepscan train generators  cached faces -> small generators that forge with (resumable)
     deepscan train preview   cached faces -> a contact sheet of forgeries
     deepscan train fit       cached faces -> trained detectors (resumable)
+    deepscan train average   checkpoints of one lineage -> their mean
     deepscan train export    a trained detector -> ONNX in a weights folder
     deepscan train rehearse  validation videos -> forged copies to calibrate on
     deepscan train calibrate labelled files -> calibration and thresholds in the manifest
@@ -39,6 +40,7 @@ app.command("prepare")(prepare.prepare)
 app.command("generators")(forgeries.generators)
 app.command("preview")(forgeries.preview)
 app.command("fit")(fit.fit)
+app.command("average")(shipping.average)
 app.command("export")(shipping.export)
 app.command("rehearse")(forgeries.rehearse)
 app.command("calibrate")(shipping.calibrate)

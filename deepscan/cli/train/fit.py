@@ -52,6 +52,9 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
+    keep_every: Annotated[
+        int, typer.Option(help="Steps between copies of the weights, for train average; 0: none.")
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Processes that forge pairs.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of the network; 0: all cores.")] = 0,
     device: Annotated[str, typer.Option(help="auto (CUDA where it is there), cpu or cuda.")] = "auto",
@@ -93,6 +96,7 @@ def fit(
             frozen=tuple(frozen or ()),
             seed=seed,
             validate_every=validate_every,
+            keep_every=keep_every,
             workers=workers,
             threads=threads,
             device=device,

@@ -1,4 +1,4 @@
-"""From a trained detector to a weights folder: ``train export``, ``calibrate`` and ``cards``."""
+"""From a trained detector to a weights folder: ``train average``, ``export``, ``calibrate`` and ``cards``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,54 @@ from deepscan.cli.training import Cache, Kinds, WeightsFolder, check_detector, c
 from deepscan.errors import UsageError
 
 
+def average(
+    detector: Annotated[str, typer.Argument(help="Which detector.")],
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE[=SHARE]...",
+            help="Of one lineage: a run's checkpoint, safetensors or shipped; without shares, all alike.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
+) -> None:
+    """Average checkpoints weight by weight.
+
+    Of copies along a run (`train fit --keep-every`) the mean is less noisy than any; of a start and what was
+    trained from it, it keeps more of what the start could do.
+    """
+    need_extra()
+    check_detector(detector)
+    from deepscan.training.average import average as write_mean
+    from deepscan.training.start import find_start
+
+    split = [_share_of(text) for text in checkpoints]
+    if len({share is None for _, share in split}) > 1:
+        raise UsageError("give every checkpoint a share, or none.")
+    parts = []
+    for name, share in split:
+        path = find_start(name, detector)
+        if path is None:
+            raise UsageError("`none` is no checkpoint; name a file, or `shipped`.")
+        parts.append((path, 1 / len(split) if share is None else share))
+    write_mean(detector, parts, output)
+    typer.echo(str(output))
+
+
+def _share_of(text: str) -> tuple[str, float | None]:
+    """``FILE=0.3`` as ("FILE", 0.3); a name without a number behind its last ``=`` is a file's alone."""
+    name, _, share = text.rpartition("=")
+    try:
+        return (name, float(share)) if name else (text, None)
+    except ValueError:
+        return text, None
+
+
 def export(
     detector: Annotated[str, typer.Argument(help="Which detector.")],
-    checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Of `deepscan train fit`.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="Of `train fit` or `train average`.")
+    ],
     cache: Cache,
     weights: WeightsFolder,
     data: Annotated[str, typer.Option(help="Training data, for the manifest.")],
