@@ -53,7 +53,7 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
     keep_every: Annotated[
-        int, typer.Option(help="Steps between copies of the weights, for train average; 0: none.")
+        int, typer.Option(min=0, help="Steps between copies of the weights, for train average; 0: none.")
     ] = 0,
     workers: Annotated[int, typer.Option(help="Processes that forge pairs.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of the network; 0: all cores.")] = 0,
