@@ -21,8 +21,14 @@ from deepscan.cli.training import (
 def generators(
     cache: Cache,
     trunk: Annotated[
-        Path, typer.Option("--trunk", exists=True, dir_okay=False, help="ImageNet Xception, to compare by.")
-    ],
+        Path | None,
+        typer.Option(
+            "--trunk",
+            exists=True,
+            dir_okay=False,
+            help="ImageNet Xception, to compare by. Without it none is trained: those that ship are taken.",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps per generator.")] = 400,
     seed: Annotated[int, typer.Option(help="Of crops and start weights.")] = 0,
     enlarger: Annotated[
@@ -35,15 +41,18 @@ def generators(
         ),
     ] = None,
 ) -> None:
-    """Train the small generators whose traces `fit` forges with; goes on where it stopped."""
+    """Take or train the small generators whose traces `fit` forges with; goes on where it stopped."""
     need_extra()
     from deepscan.training.forge.enlargers import add_enlarger
-    from deepscan.training.forge.generators import FOLDER, train_generators
+    from deepscan.training.forge.generators import FOLDER, take_shipped, train_generators
     from deepscan.training.nets.gml import stem_features
     from deepscan.training.prepare import load_index
 
     for file in enlarger or []:
         add_enlarger(file, cache / FOLDER)
+    if trunk is None:
+        typer.echo(f"taken: {', '.join(take_shipped(cache)) or 'nothing, all were there'}", err=True)
+        return
     samples = [sample for sample in load_index(cache) if sample.label == "real"]
     sides = {
         side: [cache / sample.folder / "frames.npy" for sample in samples if sample.split == side]

@@ -9,6 +9,7 @@ enlarge pictures (``enlargers``) and filters that retouch skin (``retouch``) sta
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from deepscan.errors import UsageError
 from deepscan.training.forge.enlargers import load_enlargers
 from deepscan.training.forge.retouch import RETOUCHERS
+from deepscan.weights import find_root
 
 Image = NDArray[np.uint8]
 FOLDER = "generators"
@@ -211,6 +213,34 @@ def train_generators(
         save_file(state, partial, metadata={"spec": json.dumps(asdict(spec))})
         partial.replace(path)
         yield spec.name, error
+
+
+def take_shipped(cache: Path) -> list[str]:
+    """Copy the generators that ship beside the weights into the cache; those it holds already stay.
+
+    Returns:
+        Names of the copied ones.
+
+    Raises:
+        UsageError: none ship, as with a wheel.
+    """
+    shipped = find_root() / "checkpoints" / FOLDER
+    missing = [spec.name for spec in GENERATORS if not (shipped / f"{spec.name}.safetensors").is_file()]
+    if missing:
+        raise UsageError(
+            f"no generator {missing[0]} ships in {shipped}; train them with --trunk, or take a checkout's."
+        )
+    folder = cache / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = []
+    for spec in GENERATORS:
+        path = folder / f"{spec.name}.safetensors"
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            shutil.copyfile(shipped / path.name, partial)
+            partial.replace(path)
+            taken.append(spec.name)
+    return taken
 
 
 def load_generators(cache: Path, split: str) -> list[Redrawer]:

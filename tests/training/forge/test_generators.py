@@ -18,6 +18,7 @@ from deepscan.training.forge.generators import (
     enlarge,
     load_generators,
     shrink,
+    take_shipped,
     train_generators,
 )
 from tests.media import make
@@ -77,3 +78,27 @@ def test_a_generator_of_another_version_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(generators, "GENERATORS", (other,))
     with pytest.raises(UsageError, match=rf"{FOLDER}/one.safetensors is of another version"):
         load_generators(tmp_path, "train")
+
+
+def test_those_that_ship_are_taken_once_and_replace_nothing(tmp_path: Path) -> None:
+    own = tmp_path / FOLDER / f"{GENERATORS[0].name}.safetensors"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    taken = take_shipped(tmp_path)
+    assert taken == [spec.name for spec in GENERATORS[1:]]
+    assert own.read_bytes() == b"mine"
+    assert take_shipped(tmp_path) == []
+    own.unlink()
+    take_shipped(tmp_path)
+    assert names(tmp_path, "train") + names(tmp_path, "val") == [spec.name for spec in GENERATORS]
+    portrait = shrink(make.portrait()[:256, :256], 128)
+    for generator in load_generators(tmp_path, "val"):
+        error = np.abs(generator.redraw(portrait).astype(float) - portrait).mean()
+        assert 0.5 < error < 12, "it redraws, and a face stays the face"
+
+
+def test_a_folder_of_weights_without_them_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSCAN_WEIGHTS", str(tmp_path))
+    with pytest.raises(UsageError, match=rf"no generator {GENERATORS[0].name} ships in .*--trunk"):
+        take_shipped(tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
