@@ -95,7 +95,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure scans of videos and photos that this script makes.")
     measure.add_options(parser, "runs/bench-scan.json")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--repeats", type=int, help="times each case is measured (3; 1 with --quick)")
     options = parser.parse_args()
+    repeats = options.repeats or (1 if options.quick else 3)
     weights = find_root(options.weights)
     cores, load = thread_count(), measure.load()
     stderr = Console(stderr=True)
@@ -104,7 +106,7 @@ def main() -> None:
         for case in _cases(Path(name), cores, quick=options.quick):
             if options.only in case.name:
                 stderr.print(f"making and scanning: {case.name}")
-                results.append(_measure(case.made(), weights, cores, 1 if options.quick else 3))
+                results.append(_measure(case.made(), weights, cores, repeats))
     documents = [result.document() for result in results]
     measure.finish(options, {"load_before": load, "cases": documents}, _tables(documents))
 
