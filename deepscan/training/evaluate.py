@@ -110,6 +110,30 @@ def calibration_error_at_even_odds(labels: Labels, scores: Scores, bins: int = 1
     return sum(abs(float((weights * (scores - labels))[which == b].sum())) for b in range(bins))
 
 
+def calibration_error_by_chance(
+    labels: Labels, scores: Scores, bins: int = 10, *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """What ``calibration_error_at_even_odds`` would show if the scores were calibrated perfectly.
+
+    The error is a mean of distances, so that on few files chance alone keeps it above zero. Labels are drawn
+    from the scores, at the labels' share of forged, as if files were independent: those of one person are
+    not, and chance may do more than this.
+
+    Returns:
+        Mean and 95th percentile over the draws; NaN where one class is absent.
+    """
+    share = float(labels.mean()) if len(labels) else 0.0
+    if not 0 < share < 1:
+        return float("nan"), float("nan")
+    forged = scores * share / (scores * share + (1 - scores) * (1 - share))
+    rng = np.random.default_rng(seed)
+    errors = [
+        calibration_error_at_even_odds((rng.random(len(scores)) < forged).astype(np.int64), scores, bins)
+        for _ in range(draws)
+    ]
+    return float(np.nanmean(errors)), float(np.nanquantile(errors, 0.95))
+
+
 @dataclass(frozen=True)
 class ReliabilityBin:
     """Samples of alike probability: how many, what was said on average, and what share was forged."""

@@ -13,6 +13,7 @@ from deepscan.training.evaluate import (
     auc,
     bootstrap_interval,
     calibration_error_at_even_odds,
+    calibration_error_by_chance,
     equal_error_rate,
     expected_calibration_error,
     false_positive_rate,
@@ -163,3 +164,32 @@ def test_calibration_error_at_even_odds_repeats_the_rarer_class() -> None:
     expected = expected_calibration_error(evened, repeated)
     assert calibration_error_at_even_odds(labels, scores) == pytest.approx(expected)
     assert math.isnan(calibration_error_at_even_odds(np.ones(3, int), np.arange(3) / 3))
+
+
+def calibrated(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of which a fifth are forged, and probabilities that are right at even odds."""
+    rng = np.random.default_rng(seed)
+    scores = rng.random(20 * count)
+    labels = (rng.random(20 * count) < scores).astype(int)
+    keep = np.concatenate(
+        [np.flatnonzero(labels == 0)[: 4 * count // 5], np.flatnonzero(labels)[: count // 5]]
+    )
+    return labels[keep], scores[keep]
+
+
+def test_chance_alone_explains_the_error_of_calibrated_scores_and_shrinks_with_more_files() -> None:
+    few = [calibrated(100, seed) for seed in range(20)]
+    found = np.mean([calibration_error_at_even_odds(*one) for one in few])
+    mean, high = calibration_error_by_chance(*few[0])
+    assert mean == pytest.approx(found, rel=0.15) and mean < high
+    many = calibrated(10_000, 0)
+    assert calibration_error_at_even_odds(*many) < calibration_error_by_chance(*many, draws=50)[1] < mean / 4
+
+
+def test_chance_does_not_explain_the_error_of_overconfident_scores() -> None:
+    labels, scores = calibrated(300, 1)
+    odds = (scores / (1 - scores)) ** 3
+    overconfident = odds / (1 + odds)
+    _, high = calibration_error_by_chance(labels, overconfident)
+    assert calibration_error_at_even_odds(labels, overconfident) > 1.5 * high
+    assert math.isnan(calibration_error_by_chance(np.ones(3, int), np.arange(3) / 3)[0])

@@ -144,6 +144,7 @@ def test_fusion_is_measured_at_the_shipped_thresholds() -> None:
     assert found["true_positive_rate"] == pytest.approx(3 / 8)
     assert found["fake_below_real_threshold"] == pytest.approx(3 / 8)
     assert 0 < found["ece"] < 1
+    assert 0 < found["ece_by_chance"] < found["ece_by_chance_high"]
 
 
 def test_an_evaluation_counts_every_file_once() -> None:
