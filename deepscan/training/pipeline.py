@@ -27,6 +27,7 @@ from deepscan.training.calibrate import Fit, fit
 from deepscan.training.corpora import Source, need_classes
 from deepscan.training.data import usable
 from deepscan.training.figures import Evaluation, detector_figures, evaluation, fusion_figures
+from deepscan.training.forge import generators
 from deepscan.training.loop import train
 from deepscan.training.mesh import FaceMesh
 from deepscan.training.parallel import join
@@ -122,6 +123,8 @@ def make_weights(
     rows = sided(rows, None if kept is None else kept.validated)
     for row, outcome in fill(rows, cache, Split(), engine, mesh):
         say(f"faces  {row.file}: {outcome}")
+    if generators.shipped():
+        generators.take_shipped(cache)
     samples = load_index(cache)
     plan = kept or make_plan(rows, samples, cache, work, detectors, hours, device, began, steps, say)
     bring_face_models(out)

@@ -186,3 +186,11 @@ def test_calibration_reads_kept_scores_and_enters_what_it_fits(
     assert manifest.detectors["gml"].calibration.weight == 0, "worse than chance"
     assert manifest.detectors["sola"].metrics["auc"] == 1
     assert manifest.calibration.threshold_real <= 0.5 <= manifest.calibration.threshold_fake
+
+
+def test_generators_that_ship_need_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "generators", "--cache", str(tmp_path)]) == 0
+    assert "taken: transposed, " in capsys.readouterr().err
+    assert (tmp_path / "generators" / "transposed.safetensors").is_file()
+    assert run(["train", "generators", "--cache", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "taken: nothing, all were there\n"

@@ -13,6 +13,7 @@ from deepscan.cli import run
 from deepscan.errors import UsageError
 from deepscan.training import pipeline
 from deepscan.training.corpora import Source
+from deepscan.training.forge.generators import load_generators
 from deepscan.training.pipeline import Plan, config_of, read_plan, sided, trainable
 from deepscan.training.prepare import Sample
 from deepscan.weights import read_manifest
@@ -105,6 +106,7 @@ def test_media_become_weights_in_one_go_and_again_there_is_nothing_to_do(
     assert "fusion" in (out / "manifest.toml").read_text(encoding="utf-8")
     plan = json.loads((out / "work" / "plan.json").read_text(encoding="utf-8"))
     assert plan["steps"] == {"local_features": 2} and len(plan["validated"]) == 2
+    assert load_generators(out / "work" / "cache", "val"), "forgeries are drawn by the generators that ship"
 
     before = (out / "local_features.onnx").read_bytes()
     monkeypatch.setattr(pipeline, "ship", lambda *_: pytest.fail("exported again"))

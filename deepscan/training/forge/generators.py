@@ -215,21 +215,25 @@ def train_generators(
         yield spec.name, error
 
 
+def shipped() -> Path | None:
+    """The folder of the generators that ship beside the weights; None where they do not, as in a wheel."""
+    folder = find_root() / "checkpoints" / FOLDER
+    there = all((folder / f"{spec.name}.safetensors").is_file() for spec in GENERATORS)
+    return folder if there else None
+
+
 def take_shipped(cache: Path) -> list[str]:
-    """Copy the generators that ship beside the weights into the cache; those it holds already stay.
+    """Copy the generators that ship into the cache; those it holds already stay.
 
     Returns:
         Names of the copied ones.
 
     Raises:
-        UsageError: none ship, as with a wheel.
+        UsageError: none ship here.
     """
-    shipped = find_root() / "checkpoints" / FOLDER
-    missing = [spec.name for spec in GENERATORS if not (shipped / f"{spec.name}.safetensors").is_file()]
-    if missing:
-        raise UsageError(
-            f"no generator {missing[0]} ships in {shipped}; train them with --trunk, or take a checkout's."
-        )
+    source = shipped()
+    if source is None:
+        raise UsageError(f"no generators lie below {find_root()}: train them with --trunk.")
     folder = cache / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     taken = []
@@ -237,7 +241,7 @@ def take_shipped(cache: Path) -> list[str]:
         path = folder / f"{spec.name}.safetensors"
         if not path.exists():
             partial = path.with_suffix(".partial")
-            shutil.copyfile(shipped / path.name, partial)
+            shutil.copyfile(source / path.name, partial)
             partial.replace(path)
             taken.append(spec.name)
     return taken
