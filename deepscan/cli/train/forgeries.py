@@ -29,8 +29,8 @@ def generators(
             help="ImageNet Xception, to compare by. Without it none is trained: those that ship are taken.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Optimizer steps per generator.")] = 400,
-    seed: Annotated[int, typer.Option(help="Of crops and start weights.")] = 0,
+    steps: Annotated[int, typer.Option(help="Optimizer steps per generator, with --trunk.")] = 400,
+    seed: Annotated[int, typer.Option(help="Of crops and start weights, with --trunk.")] = 0,
     enlarger: Annotated[
         list[Path] | None,
         typer.Option(

@@ -2,8 +2,9 @@
 
 Eight auto-encoders that differ in how they grow their maps (transposed convolution, nearest, bilinear, pixel
 shuffle), in depth and width, with and without a skip connection, with a perceptual or an adversarial loss:
-a detector that learns all of them learns what they share. Two more are kept for validation. Networks that
-enlarge pictures (``enlargers``) and filters that retouch skin (``retouch``) stand beside them in training.
+a detector that learns all of them learns what they share. Two more are kept for validation. All ten ship in
+``weights/checkpoints/generators``, trained as ``train_generators`` trains others. Networks that enlarge
+pictures (``enlargers``) and filters that retouch skin (``retouch``) stand beside them in training.
 """
 
 from __future__ import annotations
