@@ -52,16 +52,26 @@ class Clip:
     repeat: int = 1
 
 
-def make(folder: Path, clips: list[Clip]) -> list[Path]:
-    """Encode clips as 30 fps H.264 in MP4, as phones and platforms do: B-frames, constant quality."""
+def make(folder: Path, clips: list[Clip], keep: bool = False) -> list[Path]:
+    """Encode clips as 30 fps H.264 in MP4, as phones and platforms do: B-frames, constant quality.
+
+    ``keep``: a file of that name in the folder is the same clip, from an earlier run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_repeated(_encode(folder / clip.name, clip), clip.repeat) for clip in clips]
+    for clip in clips:
+        path = folder / clip.name
+        if not (keep and path.exists()):
+            partial = path.with_suffix(".partial.mp4")
+            _repeated(_encode(partial, clip), clip.repeat).replace(path)
+    return [folder / clip.name for clip in clips]
 
 
-def make_photos(folder: Path, count: int) -> list[Path]:
-    """``count`` JPEG photos of 1280 x 720."""
+def make_photos(folder: Path, count: int, keep: bool = False) -> list[Path]:
+    """``count`` JPEG photos of 1280 x 720; ``keep`` as for ``make``: the last one there means all are."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:03}.jpg" for number in range(count)]
+    if keep and paths[-1].exists():
+        return paths
     for path, rgb in zip(paths, film(count, seed=5), strict=True):
         small = cv2.resize(rgb, (1280, 720), interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(path), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

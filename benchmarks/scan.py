@@ -41,7 +41,7 @@ class Recipe:
 
     def made(self) -> Case:
         """The case, its files made."""
-        paths = measure.elsewhere(self.make, *self.arguments)
+        paths = measure.elsewhere(self.make, *self.arguments, True)
         return Case(self.name, tuple(paths), self.jobs)
 
 
@@ -96,6 +96,7 @@ def main() -> None:
     measure.add_options(parser, "runs/bench-scan.json")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--repeats", type=int, help="times each case is measured (3; 1 with --quick)")
+    parser.add_argument("--media", type=Path, help="folder that keeps the files made, for the next time")
     options = parser.parse_args()
     repeats = options.repeats or (1 if options.quick else 3)
     weights = find_root(options.weights)
@@ -103,7 +104,8 @@ def main() -> None:
     stderr = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="deepscan-bench-") as name:
         results = []
-        for case in _cases(Path(name), cores, quick=options.quick):
+        folder = options.media / ("quick" if options.quick else "full") if options.media else Path(name)
+        for case in _cases(folder, cores, quick=options.quick):
             if options.only in case.name:
                 stderr.print(f"making and scanning: {case.name}")
                 results.append(_measure(case.made(), weights, cores, repeats))
