@@ -15,9 +15,7 @@ from unittest.mock import patch
 
 import deepscan.media
 from deepscan.clips import Clip, ClipCutter, Thumbnails
-from deepscan.detectors.base import Score
-from deepscan.detectors.detector import Detector
-from deepscan.evidence import EvidenceKeeper
+from deepscan.detectors.detector import Answer, Detector
 from deepscan.faces import FaceTracker
 from deepscan.media.picture import upright_rgb
 
@@ -28,33 +26,31 @@ T = TypeVar("T")
 
 
 class StageClock:
-    """Charges CPU seconds to whichever stage was entered last.
+    """Charges every thread's CPU seconds to the stage that it entered last.
 
-    The thread that made the clock is charged with the whole process, so that the threads of a network count;
-    any other thread that enters a stage, such as the one that decodes ahead, with its own time, which is
-    then taken off the first one's.
+    ``other`` is the rest of the process: what no stage is put around, and the threads that a network has of
+    its own where it may use more than one core.
     """
 
     def __init__(self) -> None:
-        self.cpu_s = dict.fromkeys(STAGES, 0.0)
-        self._elsewhere_s = 0.0
-        self._owner = threading.get_ident()
+        self._spent_s: dict[str, float] = {}
         self._own = threading.local()
         self._lock = threading.Lock()
+        self.restart()
 
     def restart(self) -> None:
-        """Back to zero; call it on the clock's own thread."""
-        self.cpu_s = dict.fromkeys(STAGES, 0.0)
-        self._own.since_s = self._now()
+        """Back to zero; call it outside of any stage."""
+        self._spent_s = dict.fromkeys(STAGES, 0.0)
+        self._since_s = time.process_time()
 
     def stop(self) -> dict[str, float]:
         """CPU seconds by stage since the last ``restart``."""
-        self._charge()
-        return dict(self.cpu_s)
+        rest_s = time.process_time() - self._since_s - sum(self._spent_s.values())
+        return {**self._spent_s, "other": rest_s}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What runs inside belongs to ``name``, except what enters a stage of its own."""
+        """What this thread runs inside belongs to ``name``, except what enters a stage of its own."""
         self._charge()
         self._stack().append(name)
         try:
@@ -91,25 +87,16 @@ class StageClock:
 
     def _stack(self) -> list[str]:
         if not hasattr(self._own, "stack"):
-            self._own.stack = ["other"]
+            self._own.stack = []
         stack: list[str] = self._own.stack
         return stack
 
-    def _now(self) -> float:
-        if threading.get_ident() == self._owner:
-            return time.process_time() - self._elsewhere_s
-        return time.thread_time()
-
     def _charge(self) -> None:
-        with self._lock:
-            now_s, stack = self._now(), self._stack()
-            spent_s = now_s - getattr(self._own, "since_s", now_s)
-            self._own.since_s = now_s
-            if threading.get_ident() != self._owner:
-                if len(stack) == 1:  # waiting, or code that no stage is put around
-                    return
-                self._elsewhere_s += spent_s
-            self.cpu_s[stack[-1]] += spent_s
+        now_s, stack = time.thread_time(), self._stack()
+        if stack:
+            with self._lock:
+                self._spent_s[stack[-1]] += now_s - self._own.since_s
+        self._own.since_s = now_s
 
 
 def watch(clock: StageClock) -> None:
@@ -121,18 +108,18 @@ def watch(clock: StageClock) -> None:
     patch.object(ClipCutter, "add", clock.timed("crops", ClipCutter.add)).start()
     patch.object(ClipCutter, "take", clock.timed("crops", ClipCutter.take)).start()
     patch.object(Thumbnails, "add", clock.timed("crops", Thumbnails.add)).start()
-    patch.object(Detector, "score", clock.timed("nets", Detector.score)).start()
+    patch.object(Detector, "answer", clock.timed("nets", Detector.answer)).start()
 
 
 @contextmanager
 def recorded_clips() -> Iterator[list[tuple[str, Clip]]]:
     """Collects what every detector is given inside the ``with`` block, by detector's name."""
     seen: list[tuple[str, Clip]] = []
-    score = Detector.score
+    answer = Detector.answer
 
-    def record(self: Detector, clips: list[Clip], keeper: EvidenceKeeper | None = None) -> list[Score]:
+    def record(self: Detector, clips: list[Clip], *, maps: bool = False) -> list[Answer]:
         seen.extend((self.spec.name, clip) for clip in clips)
-        return score(self, clips, keeper)
+        return answer(self, clips, maps=maps)
 
-    with patch.object(Detector, "score", record):
+    with patch.object(Detector, "answer", record):
         yield seen

@@ -12,12 +12,17 @@ where the cheap ones are not certain, the verdict is that of a full scan.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 
 from deepscan.clips import Clip
+from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
+from deepscan.detectors.detector import Answer
 from deepscan.ensemble import Calibration, aggregate, fuse_logits, sigmoid
+from deepscan.evidence import EvidenceKeeper
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
@@ -25,24 +30,51 @@ CERTAIN = 0.98
 BY_COST = ("local_features", "global_local", "resnet3d", "sola", "gml")
 NO_SAY = "not run: it has no say in the verdict (--fast)"
 
-Ask = Callable[[str, Sequence[Clip]], Sequence[Score]]
+AHEAD = 16
+"""Questions that may wait for an answer while the next clips are cut: two windows' worth, 20 MB at most."""
+
+Ask = Callable[[str, Sequence[Clip]], Sequence[Answer]]
 
 
 class Panel:
     """Every detector scores every clip as soon as there are enough of them.
 
-    Memory: on a CPU no clip is kept; on a GPU less than a batch for each detector, 15 MB at most.
+    Answers are taken in the order of the questions, however many are asked at once. Use it in a ``with``
+    block: leaving it ends what has not begun.
+
+    Memory: on a CPU ``AHEAD`` clips; on a GPU less than a batch for each detector, 15 MB at most.
 
     Args:
-        ask: a detector's name and clips of its own -> a score for each.
+        ask: a detector's name and clips of its own -> an answer for each.
         batches: clips that a detector is given at once; one where nothing is said.
+        at_once: calls of ``ask`` that may run side by side, each on a thread of its own; 1: on the caller's.
+        keeper: is shown every answer with its evidence.
     """
 
-    def __init__(self, ask: Ask, batches: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        batches: Mapping[str, int] | None = None,
+        *,
+        at_once: int = 1,
+        keeper: EvidenceKeeper | None = None,
+    ) -> None:
         self._ask = ask
         self._batches = batches or {}
+        self._keeper = keeper
+        self._threads = ThreadPoolExecutor(at_once, "networks") if at_once > 1 else None
         self._gathered: dict[str, list[Clip]] = defaultdict(list)
+        self._asked: deque[tuple[str, Future[Sequence[Answer]]]] = deque()
         self._scores: dict[int, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
+
+    def __enter__(self) -> Panel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._threads:
+            self._threads.shutdown(cancel_futures=True)
 
     def hear(self, clips: Iterable[tuple[str, Clip]]) -> None:
         """Take the clips that are complete, each with its detector's name."""
@@ -55,12 +87,28 @@ class Panel:
         """What was said of a track, by detector; call once the file has ended."""
         for name in list(self._gathered):
             self._ask_gathered(name)
+        self._take_answers(0)
         return self._scores[track_id]
 
     def _ask_gathered(self, name: str) -> None:
         clips = self._gathered.pop(name)
-        for clip, score in zip(clips, self._ask(name, clips), strict=True):
-            self._scores[clip.track_id][name].append(score)
+        if self._threads is None:
+            self._take(name, self._ask(name, clips))
+            return
+        self._asked.append((name, self._threads.submit(self._ask, name, clips)))
+        self._take_answers(AHEAD)
+
+    def _take_answers(self, left: int) -> None:
+        """Wait until no more than ``left`` questions are open."""
+        while len(self._asked) > left:
+            name, answers = self._asked.popleft()
+            self._take(name, answers.result())
+
+    def _take(self, name: str, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            self._scores[answer.clip.track_id][name].append(answer.score)
+            if self._keeper:
+                self._keeper.offer(SPECS[name], answer.clip, answer.score, answer.maps)
 
     def not_run(self, track_id: int) -> dict[str, str]:
         """Detectors that were not asked about a track although they could be, and why."""
@@ -73,8 +121,16 @@ class Cascade(Panel):
     Memory: a sampled file has at most 12 windows, so at most 25 MB of clips a face.
     """
 
-    def __init__(self, ask: Ask, calibration: Calibration, batches: Mapping[str, int] | None = None) -> None:
-        super().__init__(ask, batches)
+    def __init__(
+        self,
+        ask: Ask,
+        calibration: Calibration,
+        batches: Mapping[str, int] | None = None,
+        *,
+        at_once: int = 1,
+        keeper: EvidenceKeeper | None = None,
+    ) -> None:
+        super().__init__(ask, batches, at_once=at_once, keeper=keeper)
         self._calibration = calibration
         self._waiting: dict[int, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         self._not_run: dict[int, dict[str, str]] = {}

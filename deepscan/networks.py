@@ -20,7 +20,7 @@ from deepscan.detectors import SPECS
 from deepscan.devices import PROVIDERS, Placed, candidates, gpu_count
 from deepscan.errors import DeepscanError
 from deepscan.precision import can_rewrite
-from deepscan.runtime import Computed, Network, Session, thread_count
+from deepscan.runtime import Computed, Network, Session, side_by_side, thread_count
 from deepscan.weights import Weights
 
 REPAIR = "`deepscan doctor` says how to repair it, and --device cpu asks for no GPU"
@@ -116,12 +116,13 @@ def load_placed(
     config: ScanConfig, weights: Weights, placement: Placement, batch: int | None = None
 ) -> dict[str, Session]:
     """The same, on a certain device; ``batch`` as for ``Session``."""
+    _, threads = side_by_side(thread_count(config.threads))
     networks = {
         name: Session(
             weights.path(name),
             device=placement.device,
             precision=placement.precision,
-            threads=thread_count(config.threads),
+            threads=threads,
             batch=batch,
         )
         for name in config.detectors

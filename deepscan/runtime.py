@@ -69,12 +69,22 @@ def thread_count(threads: int | None = None, jobs: int = 1) -> int:
     return max(1, cores // jobs)
 
 
+def side_by_side(threads: int) -> tuple[int, int]:
+    """How networks share a worker's threads on a CPU: how many run at once, and the threads of each.
+
+    Two with half the threads: the threads of one network wait for one another at every layer, and decoding,
+    crops and small layers leave them idle.
+    """
+    at_once = min(2, threads)
+    return at_once, threads // at_once
+
+
 @lru_cache(maxsize=1)
 def _share_memory() -> None:
     """Give all networks of this process one arena for activations.
 
-    They run one after the other, so that one network's worth is enough; each with an arena of its own keeps
-    the largest it ever needed. Three quarters of a worker's memory were idle arenas.
+    One or two run at a time, so that their worth is enough; each with an arena of its own keeps the largest
+    it ever needed. Three quarters of a worker's memory were idle arenas.
     """
     arena = onnxruntime.OrtArenaCfg(
         {

@@ -19,8 +19,7 @@ from deepscan.cascade import Cascade, Panel
 from deepscan.clips import Clip, ClipCutter, Thumbnails
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
-from deepscan.detectors.base import Score
-from deepscan.detectors.detector import Detector
+from deepscan.detectors.detector import Answer, Detector
 from deepscan.devices import CPU
 from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
@@ -28,7 +27,7 @@ from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
 from deepscan.media import Coverage, Frame, MediaInfo
 from deepscan.results import FileReport, Status, TrackReport
-from deepscan.runtime import Network, thread_count
+from deepscan.runtime import Network, side_by_side, thread_count
 from deepscan.weights import Weights
 
 Load = Callable[[ScanConfig, Weights], Mapping[str, Network]]
@@ -49,6 +48,8 @@ class Scanner:
         self._decode_ahead = threads > 1  # with one core, a second thread would only take turns
         loaded = load(config, self.weights)
         self._detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
+        at_once, threads = side_by_side(threads)
+        self._at_once = at_once if all(network.batch == 1 for network in loaded.values()) else 1
         # Faces are found on the CPU even beside a GPU, so that every device looks at the same crops.
         model = config.face_model or self.weights.face_path()
         self._engine = FaceEngine(model, providers=[CPU], threads=threads)
@@ -88,22 +89,18 @@ class Scanner:
         cutter = ClipCutter([detector.spec for detector in self._detectors.values()])
         thumbnails = Thumbnails()
         keeper = EvidenceKeeper(self.calibration) if config.evidence else None
-
-        def ask(name: str, clips: Sequence[Clip]) -> list[Score]:
-            return self._detectors[name].score(clips, keeper)
-
-        batches = {name: detector.batch for name, detector in self._detectors.items()}
-        panel = Cascade(ask, self.calibration, batches) if config.fast else Panel(ask, batches)
-        for frame, faces in tracker.follow(frames):
-            cutter.add(frame, faces)
-            thumbnails.add(frame, faces)
-            panel.hear(cutter.take())
-        panel.hear(cutter.take(last=True))
         fused = []
-        for track in tracker.tracks:
-            own, idle = panel.scores(track.id), panel.not_run(track.id)
-            reasons = {n: idle.get(n) or cutter.shortfall(n, track.id) for n in self._detectors if not own[n]}
-            fused.append(ensemble.fuse(track.id, own, reasons, self.calibration))
+        with self._panel(keeper) as panel:
+            for frame, faces in tracker.follow(frames):
+                cutter.add(frame, faces)
+                thumbnails.add(frame, faces)
+                panel.hear(cutter.take())
+            panel.hear(cutter.take(last=True))
+            for track in tracker.tracks:
+                own, idle = panel.scores(track.id), panel.not_run(track.id)
+                silent = [name for name in self._detectors if not own[name]]
+                reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
+                fused.append(ensemble.fuse(track.id, own, reasons, self.calibration))
         reports = []
         for track, judged in zip(tracker.tracks, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
@@ -113,6 +110,17 @@ class Scanner:
             span = track.start_s, track.end_s
             reports.append(TrackReport(track.id, *span, p, said, judged.detectors, width_px, *pictures))
         return tuple(reports), tuple(tracker.skipped)
+
+    def _panel(self, keeper: EvidenceKeeper | None) -> Panel:
+        """Asks the detectors about one file's clips, some side by side."""
+
+        def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+            return self._detectors[name].answer(clips, maps=keeper is not None)
+
+        batches = {name: detector.batch for name, detector in self._detectors.items()}
+        if self.config.fast:
+            return Cascade(ask, self.calibration, batches, at_once=self._at_once, keeper=keeper)
+        return Panel(ask, batches, at_once=self._at_once, keeper=keeper)
 
 
 sys.modules[__name__].__class__ = ScanModule

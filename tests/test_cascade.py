@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from deepscan.cascade import BY_COST, CERTAIN, NO_SAY, NOT_NEEDED, Cascade
+from deepscan.cascade import AHEAD, BY_COST, CERTAIN, NO_SAY, NOT_NEEDED, Cascade, Panel
 from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
+from deepscan.detectors.detector import Answer
 from deepscan.ensemble import Calibration, DetectorCalibration
+from deepscan.errors import ScoreError
 
 CLIP = Clip(1, np.zeros((1, 8, 8, 3), np.uint8), (0.0,))
 
@@ -22,13 +26,17 @@ def calibration(**weights: float) -> Calibration:
     return Calibration(detectors, 0.0, 0.7, 0.3)
 
 
+def answer(clip: Clip, probability: float) -> Answer:
+    return Answer(clip, Score(clip.track_id, clip.times_s[0], clip.times_s[-1], probability), {})
+
+
 def ask_all(cascade_of: Calibration, answers: dict[str, float]) -> tuple[set[str], dict[str, str]]:
     """Who was asked when every detector has one clip, and what is said of the others."""
     asked: list[str] = []
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Score]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
         asked.append(name)
-        return [Score(clip.track_id, 0.0, 0.0, answers[name]) for clip in clips]
+        return [answer(clip, answers[name]) for clip in clips]
 
     cascade = Cascade(ask, cascade_of)
     cascade.hear((name, CLIP) for name in SPECS)
@@ -58,8 +66,8 @@ def test_a_doubtful_cheap_answer_is_not() -> None:
 def test_a_suspicion_in_a_crowd_must_be_certain_among_all_its_faces() -> None:
     answers = {"global_local": CERTAIN + 0.005, "gml": 0.9999}
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Score]:
-        return [Score(clip.track_id, 0.0, 0.0, answers[name]) for clip in clips]
+    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+        return [answer(clip, answers[name]) for clip in clips]
 
     cascade = Cascade(ask, calibration(gml=1.0, global_local=1.0))
     cascade.hear((name, replace(CLIP, track_id=track)) for track in (1, 2, 3) for name in answers)
@@ -71,3 +79,59 @@ def test_a_track_without_clips_has_neither_scores_nor_idle_detectors() -> None:
     cascade = Cascade(lambda name, clip: [], calibration(gml=1.0))
     assert not any(cascade.scores(7).values())
     assert cascade.not_run(7) == {}
+
+
+def clip_at(start_s: float) -> Clip:
+    return replace(CLIP, times_s=(start_s,))
+
+
+def test_two_are_asked_at_once_and_their_answers_taken_in_order() -> None:
+    both = threading.Barrier(2, timeout=30)  # broken, if the second question waits for the first's answer
+
+    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+        both.wait()
+        if clips[0].times_s[0] % 2 == 0:
+            time.sleep(0.05)
+        return [answer(clip, 0.5) for clip in clips]
+
+    with Panel(ask, at_once=2) as panel:
+        panel.hear(("sola", clip_at(start_s)) for start_s in range(6))
+        assert [score.start_s for score in panel.scores(1)["sola"]] == list(range(6))
+
+
+def test_not_more_clips_wait_than_there_is_room_for() -> None:
+    may_answer = threading.Event()
+
+    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+        may_answer.wait(30)
+        return [answer(clip, 0.5) for clip in clips]
+
+    taken: list[int] = []
+
+    def clips() -> Iterator[tuple[str, Clip]]:
+        for number in range(AHEAD + 5):
+            taken.append(number)
+            yield "sola", clip_at(number)
+
+    with Panel(ask, at_once=2) as panel:
+        hearing = threading.Thread(target=panel.hear, args=(clips(),))
+        hearing.start()
+        hearing.join(0.2)
+        assert len(taken) == AHEAD + 1, "it waits for an answer before it takes another clip"
+        may_answer.set()
+        hearing.join(30)
+        assert len(panel.scores(1)["sola"]) == AHEAD + 5
+
+
+def test_an_error_of_one_that_is_asked_aside_is_raised_and_ends_the_others() -> None:
+    asked: list[float] = []
+
+    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+        asked.append(clips[0].times_s[0])
+        time.sleep(0.02)
+        raise ScoreError("no probability")
+
+    with pytest.raises(ScoreError, match="no probability"), Panel(ask, at_once=2) as panel:
+        panel.hear(("sola", clip_at(start_s)) for start_s in range(AHEAD))
+        panel.scores(1)
+    assert len(asked) < AHEAD, "what had not begun is not asked any more"

@@ -17,7 +17,7 @@ from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Detector
 from deepscan.errors import ScoreError, WeightsError
-from deepscan.runtime import Session, thread_count
+from deepscan.runtime import Session, side_by_side, thread_count
 from tests.doubles import brightness_net
 
 
@@ -32,6 +32,13 @@ def test_threads_come_from_the_affinity_mask() -> None:
     assert thread_count() == len(mask)
     assert thread_count(jobs=10_000) == 1
     assert thread_count(7) == 7
+
+
+@pytest.mark.parametrize(("threads", "shared"), [(1, (1, 1)), (2, (2, 1)), (3, (2, 1)), (8, (2, 4))])
+def test_networks_side_by_side_never_take_more_threads_than_there_are(
+    threads: int, shared: tuple[int, int]
+) -> None:
+    assert side_by_side(threads) == shared
 
 
 def conv_net(path: Path) -> Path:

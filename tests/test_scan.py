@@ -114,6 +114,24 @@ def test_same_file_same_scores_whatever_else_is_scanned(
     )
 
 
+def test_evidence_is_the_same_whatever_the_number_of_threads(
+    scanner: Scanner, config: ScanConfig, two_faces: Path
+) -> None:
+    one, two = (
+        Scanner(replace(config, evidence=True, threads=threads)).scan(two_faces) for threads in (1, 2)
+    )
+    assert one == two == scanner.scan(two_faces)
+    for mine, other in zip(one.tracks, two.tracks, strict=True):
+        assert mine.evidence is not None and other.evidence is not None
+        moments = mine.evidence.moments
+        assert [m.detector for m in moments] == [m.detector for m in other.evidence.moments] == list(SPECS)
+        for moment, same in zip(moments, other.evidence.moments, strict=True):
+            assert (moment.time_s, moment.score) == (same.time_s, same.score)
+            np.testing.assert_array_equal(moment.picture, same.picture)
+            for heat, equal in zip(moment.heats, same.heats, strict=True):
+                np.testing.assert_array_equal(heat.values, equal.values)
+
+
 def test_thorough_looks_at_every_window(scanner: Scanner, config: ScanConfig, tmp_path: Path) -> None:
     path = film(tmp_path / "long.mp4", frames=112, one=("plain", 200))
     sampled, thorough = scanner.scan(path), Scanner(replace(config, thorough=True)).scan(path)

@@ -18,11 +18,9 @@ import numpy as np
 from deepscan.clips import Clip
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
-from deepscan.detectors.base import Score
-from deepscan.detectors.detector import Detector
+from deepscan.detectors.detector import Answer, Detector
 from deepscan.ensemble import aggregate
 from deepscan.errors import UsageError
-from deepscan.evidence import EvidenceKeeper
 from deepscan.scan import FileReport, Scanner, TrackReport
 from deepscan.training.corpora import Source
 from deepscan.weights import Manifest
@@ -188,8 +186,8 @@ class ShufflingScanner(Scanner):
         """Per track and temporal detector, probabilities of the clips with their frames in random order."""
         found: dict[int, dict[str, list[float]]] = defaultdict(dict)
         for name, shuffler in self._shufflers.items():
-            for track_id, probabilities in shuffler.shuffled.items():
-                found[track_id][name] = probabilities
+            for (track_id, _), probability in sorted(shuffler.shuffled.items()):
+                found[track_id].setdefault(name, []).append(probability)
         return found
 
 
@@ -199,16 +197,17 @@ class Shuffler(Detector):
     def __init__(self, detector: Detector) -> None:
         self.spec = detector.spec
         self.batch = detector.batch
-        self.shuffled: dict[int, list[float]] = defaultdict(list)
+        #: By track and start of the clip: two clips may be scored at once, in either order.
+        self.shuffled: dict[tuple[int, float], float] = {}
         self._detector = detector
 
-    def score(self, clips: Sequence[Clip], keeper: EvidenceKeeper | None = None) -> list[Score]:
-        """As ``Detector.score``."""
+    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[Answer]:
+        """As ``Detector.answer``."""
         for clip in clips:
             mixed = replace(clip, pixels=clip.pixels[random_order(len(clip.pixels), clip.times_s[0])])
             (score,) = self._detector.score([mixed])
-            self.shuffled[clip.track_id].append(score.probability)
-        return self._detector.score(clips, keeper)
+            self.shuffled[clip.track_id, score.start_s] = score.probability
+        return self._detector.answer(clips, maps=maps)
 
 
 def random_order(count: int, start_s: float) -> list[int]:

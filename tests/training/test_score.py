@@ -15,9 +15,9 @@ from PIL import Image
 from deepscan.clips import Clip
 from deepscan.config import ScanConfig
 from deepscan.detectors.base import Score
+from deepscan.detectors.detector import Answer
 from deepscan.ensemble import DetectorVerdict, aggregate, logit
 from deepscan.errors import UsageError
-from deepscan.evidence import EvidenceKeeper
 from deepscan.scan import FileReport, Scanner, TrackReport
 from deepscan.training.corpora import Source
 from deepscan.training.score import (
@@ -140,13 +140,13 @@ def test_a_temporal_detector_sees_the_clip_once_in_order_and_once_not(
     scanner = ShufflingScanner(config)
     seen: list[np.ndarray] = []
     inner = scanner._shufflers["resnet3d"]._detector
-    plain = inner.score
+    plain = inner.answer
 
-    def watch(clips: Sequence[Clip], keeper: EvidenceKeeper | None = None) -> list[Score]:
+    def watch(clips: Sequence[Clip], *, maps: bool = False) -> list[Answer]:
         seen.extend(one.pixels for one in clips)
-        return plain(clips, keeper)
+        return plain(clips, maps=maps)
 
-    monkeypatch.setattr(inner, "score", watch)
+    monkeypatch.setattr(inner, "answer", watch)
     (file,) = score_files([Source(clip, "real", "ann", "made", "", "")], scanner)
     assert set(file.shuffled) == {"gml", "global_local", "resnet3d"}
     mixed, in_order = seen[0], seen[1]
