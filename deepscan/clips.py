@@ -6,7 +6,8 @@ samples with the same functions.
 Which frames form a clip:
 
 - CONSECUTIVE and EVERY_SECOND: one clip per window of the sampling plan in which the face is there on
-  every frame that the clip needs, counted from the window's first frame.
+  every frame that the clip needs, counted from the window's first frame. A network that takes clips of any
+  length gets the longest shorter one of a face that has none in any window: a photo, a few frames.
 - EVEN: one clip per track, its frames spread evenly over the time the face is there.
 - SINGLE: up to ``SINGLE_FRAMES`` clips of one frame, spread alike.
 
@@ -19,7 +20,7 @@ stretch of it, and memory stays bounded. Crops are kept, frames never are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,8 @@ class Clip:
 
     Attributes:
         track_id: whose face.
-        pixels: ``(T, S, S, 3)`` uint8 RGB; T is the detector's ``frames`` and S its ``size_px``.
+        pixels: ``(T, S, S, 3)`` uint8 RGB; T is the detector's ``frames``, or less where its network takes
+            any length, and S its ``size_px``.
         times_s: ``(T,)`` time of each frame, seconds.
     """
 
@@ -125,15 +127,22 @@ class ClipCutter:
 
     ``take`` hands over the clips that are complete and forgets them, so that they can be scored early;
     with ``last=True`` it also completes those that had to wait for the end of the file.
+
+    Args:
+        specs: of the detectors.
+        any_length: names of those whose networks take clips of fewer frames, too.
     """
 
-    def __init__(self, specs: Sequence[DetectorSpec]) -> None:
+    def __init__(self, specs: Sequence[DetectorSpec], any_length: Collection[str] = ()) -> None:
+        self._any_length = any_length
         self._specs = {spec.name: spec for spec in specs}
         self._in_window = [spec for spec in specs if spec.sampling in _STEP]
         self._spread = [spec for spec in specs if spec.sampling not in _STEP]
         self._window = -1
         self._position = -1  # of the current frame in its window
         self._open: dict[tuple[str, int], _OpenClip] = {}
+        self._short: dict[tuple[str, int], _OpenClip] = {}  # the longest that lacks frames, in this block
+        self._whole: set[tuple[str, int]] = set()  # who had a clip that does not
         self._candidates: dict[int, _Candidates] = {}
         self._done: list[tuple[str, Clip]] = []
         self._seen: Counter[tuple[str, int]] = Counter()  # frames with the face, in this window or block
@@ -172,6 +181,8 @@ class ClipCutter:
         """Why a detector has no clip of a track, in words that follow on from the detector's name."""
         spec = self._specs[name]
         has = self._most[name, track_id]
+        if name in self._any_length:
+            return "needs a frame with this face where a window begins; there is none"
         if spec.sampling is Sampling.CONSECUTIVE:
             return f"needs {spec.frames} consecutive frames with this face; it has {has}"
         if spec.sampling is Sampling.EVERY_SECOND:
@@ -185,10 +196,10 @@ class ClipCutter:
         if window == self._window:
             self._position += 1
             return
+        self._close_window()
         if self._window >= 0 and window // BLOCK_WINDOWS != self._window // BLOCK_WINDOWS:
             self._end_block()
         self._window, self._position = window, 0
-        self._open.clear()
         for spec in self._in_window:
             for key in [key for key in self._seen if key[0] == spec.name]:
                 del self._seen[key]
@@ -209,7 +220,8 @@ class ClipCutter:
         clip.times_s.append(frame.pts_s)
         if len(clip.crops) == spec.frames:
             del self._open[key]
-            self._done.append((spec.name, Clip(tracked.track_id, np.stack(clip.crops), tuple(clip.times_s))))
+            self._whole.add(key)
+            self._done.append((spec.name, clip.made(tracked.track_id)))
 
     def _offer(self, frame: Frame, tracked: TrackedFace) -> None:
         for spec in self._spread:
@@ -226,7 +238,20 @@ class ClipCutter:
         self._seen[key] += 1
         self._most[key] = max(self._most[key], self._seen[key])
 
+    def _close_window(self) -> None:
+        """Clips that lack frames will not get them any more."""
+        for key, clip in self._open.items():
+            kept = self._short.get(key)
+            if key[0] in self._any_length and (kept is None or len(clip.crops) > len(kept.crops)):
+                self._short[key] = clip
+        self._open.clear()
+
     def _end_block(self) -> None:
+        self._close_window()
+        for name, track_id in sorted(self._short.keys() - self._whole):
+            self._done.append((name, self._short[name, track_id].made(track_id)))
+        self._short.clear()
+        self._whole.clear()
         for track_id, candidates in sorted(self._candidates.items()):
             for spec in self._spread:
                 self._done.extend((spec.name, clip) for clip in candidates.clips(spec, track_id))
@@ -285,6 +310,9 @@ class _OpenClip:
     affine: Affine
     crops: list[NDArray[np.uint8]]
     times_s: list[float]
+
+    def made(self, track_id: int) -> Clip:
+        return Clip(track_id, np.stack(self.crops), tuple(self.times_s))
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ def load_placed(
             device=placement.device,
             precision=placement.precision,
             threads=threads,
+            frames=SPECS[name].frames,
             batch=batch,
         )
         for name in config.detectors

@@ -51,10 +51,12 @@ class Network(Protocol):
     Attributes:
         outputs: names of what it can answer.
         batch: clips that it takes at once, at most.
+        any_length: whether it takes clips of fewer frames than its specification asks for.
     """
 
     outputs: tuple[str, ...]
     batch: int
+    any_length: bool
 
     def run(self, pixels: NDArray[np.uint8], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """As ``Session.run``."""
@@ -128,6 +130,7 @@ class Session:
         device: Placed = "cpu",
         precision: Computed = "int8",
         threads: int = 1,
+        frames: int = 1,
         batch: int | None = None,
     ) -> None:
         """Load ``path``.
@@ -137,6 +140,7 @@ class Session:
             device: where to run it.
             precision: what it computes in.
             threads: intra-op threads on the CPU.
+            frames: in a clip, for the size of a batch.
             batch: clips it takes at once; None: one on a CPU, several on a GPU. More than one are run with
                 bound input.
 
@@ -157,7 +161,7 @@ class Session:
             raise WeightsError(f"{path}: needs the one input `pixels`, has {', '.join(inputs) or 'none'}.")
         self.outputs: tuple[str, ...] = tuple(entry.name for entry in self._session.get_outputs())
         shape = self._session.get_inputs()[0].shape
-        frames = shape[1] if len(shape) == 5 and isinstance(shape[1], int) else 1
+        self.any_length = len(shape) == 5 and not isinstance(shape[1], int)
         on_gpu = 1 << (min(BATCH_CLIPS, max(1, BATCH_FRAMES // frames)).bit_length() - 1)
         self.batch = batch or (1 if device == "cpu" else on_gpu)
         memory = "cpu" if device == "cpu" else "cuda"
@@ -171,18 +175,21 @@ class Session:
     def warm_up(self, clip_shape: Sequence[int]) -> None:
         """Run every size of batch once on black clips: what is built or allocated then is no file's fault.
 
-        The largest comes first, so that TensorRT builds one engine for a range and not one for each.
+        The largest comes first, so that TensorRT builds one engine for a range and not one for each; a
+        network that takes clips of any length runs on a single frame as well.
         """
         sizes = {_filled(count, self.batch) for count in range(1, self.batch + 1)}
         for size in sorted(sizes, reverse=True):
             self.run(np.zeros((size, *clip_shape), np.uint8), self.outputs)
+        if self.any_length:
+            self.run(np.zeros((1, 1, *clip_shape[1:]), np.uint8), self.outputs)
 
     def run(self, pixels: NDArray[np.uint8], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Run the network once.
 
         Args:
             pixels: uint8, ``(B, T, S, S, 3)`` for clips, ``(B, S, S, 3)`` for single frames; B up to
-                ``batch``.
+                ``batch``; with ``any_length`` T may be anything from 1.
             outputs: names of the outputs wanted; parts of the graph that only others need do not run.
 
         Raises:

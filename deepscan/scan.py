@@ -86,7 +86,8 @@ class Scanner:
         """Follow, cut and score while the frames go by; no frame is kept."""
         config = self.config
         tracker = FaceTracker(self._engine, min_face_px=config.min_face_px, max_faces=config.max_faces)
-        cutter = ClipCutter([detector.spec for detector in self._detectors.values()])
+        any_length = {name for name, detector in self._detectors.items() if detector.any_length}
+        cutter = ClipCutter([detector.spec for detector in self._detectors.values()], any_length)
         thumbnails = Thumbnails()
         keeper = EvidenceKeeper(self.calibration) if config.evidence else None
         fused = []

@@ -21,9 +21,14 @@ from deepscan.detectors import SPECS
 FACE_MODEL = Path(__file__).parents[1] / "weights" / "faces" / "retinaface_mnet025.onnx"
 
 
-def brightness_net(path: Path, name: str, *, gain: float = 12.0, middle: float = 0.5) -> Path:
-    """Write a network: probability = sigmoid(gain * (mean(pixels) / 255 - middle))."""
-    return _net(path, name, [], gain=gain, middle=middle)
+def brightness_net(
+    path: Path, name: str, *, gain: float = 12.0, middle: float = 0.5, any_length: bool = False
+) -> Path:
+    """Write a network: probability = sigmoid(gain * (mean(pixels) / 255 - middle)).
+
+    ``any_length``: it takes clips of any number of frames.
+    """
+    return _net(path, name, [], gain=gain, middle=middle, any_length=any_length)
 
 
 def motion_net(path: Path, name: str, *, gain: float = 80.0, middle: float = 0.02) -> Path:
@@ -47,10 +52,11 @@ def _net(
     *,
     gain: float,
     middle: float,
+    any_length: bool = False,
 ) -> Path:
     """Write a network that averages what ``nodes`` make of ``x``, the pixels as float."""
     spec = SPECS[name]
-    clip = () if spec.frames == 1 else (spec.frames,)
+    clip = () if spec.frames == 1 else ("frames" if any_length else spec.frames,)
     shape = ("batch", *clip, spec.size_px, spec.size_px, 3)
     axes = list(range(1, len(shape)))
     averaged = nodes[-1].output[0] if nodes else "x"
@@ -83,6 +89,7 @@ def write_weights(
     weights: Mapping[str, float] | None = None,
     middle: float = 0.5,
     motion: Sequence[str] = (),
+    any_length: Sequence[str] = (),
 ) -> Path:
     """Write five networks and their manifest.
 
@@ -92,6 +99,7 @@ def write_weights(
         weights: per detector, its weight in the ensemble instead of 1.
         middle: brightness at which the probability is 0.5.
         motion: detectors that look at changes from frame to frame instead of brightness.
+        any_length: of the others, those that take clips of fewer frames as well.
     """
     tables = []
     for name in SPECS:
@@ -99,7 +107,8 @@ def write_weights(
         if name in motion:
             motion_net(path, name)
         else:
-            brightness_net(path, name, gain=(gains or {}).get(name, 12.0), middle=middle)
+            gain = (gains or {}).get(name, 12.0)
+            brightness_net(path, name, gain=gain, middle=middle, any_length=name in any_length)
         tables.append(
             f"[detectors.{name}]\n{_file(path, root)}"
             'spec_version = "1"\ntraining_data = "none"\nrecipe = "none"\n'

@@ -145,6 +145,33 @@ def test_shortfalls_of_a_photo() -> None:
     assert single.pixels.shape == (1, 256, 256, 3)
 
 
+def test_a_network_of_any_length_gets_the_frames_there_are() -> None:
+    cutter = ClipCutter([SPECS["gml"], SPECS["resnet3d"]], {"gml"})
+    feed(cutter, [*window(3), *window(16, 1, 100), *window(4, 2, 200)], without=range(109, 116))
+    assert cutter.take() == [], "a whole clip may still come"
+    ((name, clip),) = cutter.take(last=True)
+    assert (name, clip.track_id) == ("gml", 1)
+    assert clip.times_s == tuple(i / FPS for i in range(100, 109, 2)), "the longest of the three"
+    assert clip.pixels.shape == (5, 224, 224, 3)
+
+
+def test_whoever_has_a_whole_clip_gets_no_shorter_one() -> None:
+    cutter = ClipCutter([SPECS["gml"]], {"gml"})
+    feed(cutter, [*window(7), *window(16, 1, 100), *window(9, 2, 200)])
+    assert [len(clip.times_s) for _, clip in cutter.take(last=True)] == [8]
+
+
+def test_a_photo_is_a_clip_of_one_frame_for_a_network_of_any_length() -> None:
+    cutter = ClipCutter([SPECS["gml"]], {"gml"})
+    feed(cutter, [frame(0, window=0, even=True)])
+    ((_, clip),) = cutter.take(last=True)
+    assert clip.pixels.shape == (1, 224, 224, 3)
+    late = ClipCutter([SPECS["gml"]], {"gml"})
+    feed(late, window(), without=[0])
+    assert late.take(last=True) == []
+    assert late.shortfall("gml", 1) == "needs a frame with this face where a window begins; there is none"
+
+
 def test_even_frames_are_used_alone_where_there_are_enough() -> None:
     frames = sorted(
         [*window(16, 0, 0), *window(16, 1, 200), *(frame(i, even=True) for i in range(30, 150, 10))],

@@ -119,6 +119,22 @@ def test_a_detector_scores_each_clip_for_itself(tmp_path: Path, name: str) -> No
     assert detector.score(clips[::-1]) == scores[::-1]
 
 
+def test_clips_of_several_lengths_are_answered_in_the_order_given(tmp_path: Path) -> None:
+    path = brightness_net(tmp_path / "net.onnx", "gml", any_length=True)
+    assert not Session(brightness_net(tmp_path / "whole.onnx", "gml"), device="cpu").any_length
+    session = Session(path, device="cpu", batch=4)
+    assert session.any_length
+    detector = Detector(SPECS["gml"], session)
+    lengths, values = (8, 8, 1, 8, 3, 3), (0, 255, 128, 128, 255, 0)
+    clips = [
+        Clip(1, np.full((length, 224, 224, 3), value, np.uint8), tuple(map(float, range(length))))
+        for length, value in zip(lengths, values, strict=True)
+    ]
+    scores = detector.score(clips)
+    assert [round(score.probability, 2) for score in scores] == [0.0, 1.0, 0.51, 0.51, 1.0, 0.0]
+    assert [score.end_s for score in scores] == [length - 1 for length in lengths]
+
+
 def test_what_is_not_a_probability_is_an_error(tmp_path: Path) -> None:
     net = brightness_net(tmp_path / "net.onnx", "sola", gain=float("nan"))
     detector = Detector(SPECS["sola"], Session(net, device="cpu"))

@@ -75,6 +75,22 @@ def test_the_genuine_example_is_not_flagged_and_the_forged_one_is(scanner: Scann
     assert scanner.scan(EXAMPLES / "real.mp4").verdict != "fake"
 
 
+def test_photos_are_judged_by_gml_and_the_detectors_of_single_frames(
+    scanner: Scanner, tmp_path: Path
+) -> None:
+    verdicts = {}
+    for name in ("real", "forged"):
+        path = tmp_path / f"{name}.png"
+        cv2.imwrite(str(path), pictures(EXAMPLES / f"{name}.mp4", 1)[0][..., ::-1])
+        report = scanner.scan(path)
+        verdicts[name] = report.verdict
+        (track,) = report.tracks
+        ran = {detector.name for detector in track.detectors if detector.scores}
+        assert ran == {"gml", "sola", "local_features"}
+    assert verdicts["real"] != "fake"
+    assert verdicts["forged"] != "real"
+
+
 def test_of_two_faces_the_forged_one_is_named_and_the_other_is_not(
     scanner: Scanner, side_by_side: Path
 ) -> None:

@@ -48,6 +48,7 @@ class Offer(msgspec.Struct):
 
     outputs: tuple[str, ...]
     batch: int
+    any_length: bool
 
 
 class Question(msgspec.Struct):
@@ -110,7 +111,10 @@ def answer_all(listener: Listener, batcher: Batcher) -> None:
 
 def _answer(line: Connection, batcher: Batcher) -> None:
     """One worker's questions, until it hangs up or dies; what it still waits for is then thrown away."""
-    offers = {name: Offer(network.outputs, network.batch) for name, network in batcher.networks.items()}
+    offers = {
+        name: Offer(network.outputs, network.batch, network.any_length)
+        for name, network in batcher.networks.items()
+    }
     with line:
         try:
             line.send_bytes(msgspec.json.encode(offers))
@@ -144,6 +148,7 @@ class ServedNetwork:
     def __init__(self, line: _Line, detector: str, offer: Offer) -> None:
         self.outputs = offer.outputs
         self.batch = offer.batch
+        self.any_length = offer.any_length
         self._line = line
         self._detector = detector
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class Detector:
         self.spec = spec
         #: Clips that are worth waiting for before they are scored together.
         self.batch = network.batch
+        self.any_length = network.any_length
         self._network = network
 
     def score(self, clips: Sequence[Clip]) -> list[Score]:
@@ -49,8 +51,10 @@ class Detector:
             WeightsError: the network does not take these clips.
         """
         answers = []
-        for first in range(0, len(clips), self.batch):
-            answers += self._answer(clips[first : first + self.batch], maps)
+        for _, alike in groupby(clips, key=lambda clip: clip.pixels.shape):
+            run = list(alike)
+            for first in range(0, len(run), self.batch):
+                answers += self._answer(run[first : first + self.batch], maps)
         return answers
 
     def _answer(self, clips: Sequence[Clip], with_maps: bool) -> list[Answer]:

@@ -2,7 +2,8 @@
 
 Every ONNX file keeps one contract: input ``pixels`` uint8, clips (B, T, S, S, 3) or single frames
 (B, S, S, 3), RGB; normalisation is inside. Outputs: ``probability`` float32 (B,), then one output per name
-in ``spec.evidence``. B is dynamic; a detector that runs at any size has dynamic height and width as well.
+in ``spec.evidence``. B is dynamic; a detector that runs at any size has dynamic height and width as well, one
+that takes clips of any length a dynamic T.
 
 The tracing exporter is used: the newer one needs onnxscript, and these networks have no control flow that
 depends on data.
@@ -37,6 +38,8 @@ SCORE = "probability"
 OPSET = 17
 ANY_SIZE = frozenset({"local_features"})
 """Detectors whose ONNX takes any height and width."""
+ANY_LENGTH = frozenset({"gml"})
+"""Detectors whose ONNX takes clips of any length: a scan gives them photos and short tracks, too."""
 QUANTISED_OPS = ["Conv", "MatMul"]
 """Not Gemm: those are the classifiers, a few thousand weights on which the score hangs directly. Not Add:
 rounding the residual sums as well moved GML's scores further and saved no time."""
@@ -89,6 +92,9 @@ def export_onnx(net: Net, path: Path) -> None:
         axes[INPUT] |= {1: "height", 2: "width"}
         for name in net.spec.evidence:
             axes[name] |= {1: f"{name}_height", 2: f"{name}_width"}
+    if net.spec.name in ANY_LENGTH:
+        for name in (INPUT, *net.spec.evidence):
+            axes[name] |= {1: "frames"}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, warnings.catch_warnings():
         # The exporter announces its successor; the tracer warns of sizes that are meant to be fixed.

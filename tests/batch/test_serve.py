@@ -71,7 +71,7 @@ class Recorded:
     """A network that remembers the sizes of its batches, and takes its time."""
 
     def __init__(self, session: Session) -> None:
-        self.outputs, self.batch = session.outputs, session.batch
+        self.outputs, self.batch, self.any_length = session.outputs, session.batch, session.any_length
         self.sizes: list[int] = []
         self._session = session
 

@@ -90,6 +90,22 @@ def test_motion_that_training_never_touched_is_left_out_of_gml(tmp_path: Path) -
         np.testing.assert_allclose(got[key], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=key)
 
 
+@pytest.mark.parametrize("stirred", [False, True], ids=["still", "moving"])
+def test_gml_takes_clips_of_any_length(stirred: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net: Any = NETS["gml"]()
+    if stirred:
+        stir(net)
+    path = tmp_path / "gml.onnx"
+    net.spec = replace(net.spec, **SMALL["gml"])
+    export_onnx(net, path)
+    for frames in (1, 2, 7):
+        pixels = np.random.default_rng(frames).integers(0, 256, (2, frames, 64, 64, 3), dtype=np.uint8)
+        expected, got = answers(net, pixels), run_onnx(path, pixels)
+        for key, value in expected.items():
+            np.testing.assert_allclose(got[key], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=key)
+
+
 def test_local_features_take_any_size(tmp_path: Path) -> None:
     net: Any = build("local_features")
     path = tmp_path / "net.onnx"

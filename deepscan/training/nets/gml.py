@@ -82,9 +82,13 @@ def temporal_conv(x: Tensor, kernel: Tensor, frames: int) -> Tensor:
 
 def temporal_difference(x: Tensor, modelled: Tensor, frames: int) -> Tensor:
     """``x[t] - modelled[t-1]``, zero at t = 0. Both (B * T, C, H, W)."""
-    per_clip = (-1, frames, *(int(n) for n in x.shape[1:]))
-    difference = x.reshape(per_clip)[:, 1:] - modelled.reshape(per_clip)[:, :-1]
-    return F.pad(difference, (0, 0, 0, 0, 0, 0, 1, 0)).reshape(-1, *per_clip[2:])
+    difference = _per_clip(x, frames)[:, 1:] - _per_clip(modelled, frames)[:, :-1]
+    return F.pad(difference, (0, 0, 0, 0, 0, 0, 1, 0)).reshape(-1, *(int(n) for n in x.shape[1:]))
+
+
+def _per_clip(x: Tensor, frames: int) -> Tensor:
+    """(B * T, ...) -> (B, T, ...)."""
+    return x.reshape(-1, frames, *(int(n) for n in x.shape[1:]))
 
 
 class Mcb(nn.Module):
@@ -219,7 +223,7 @@ class Gml(nn.Module):
 
     def forward(self, x: Tensor) -> GmlOutput:
         """(B, T, 3, H, W), T >= 1, in [-1, 1] -> GmlOutput; h = H / 16 for the maps."""
-        frames = int(x.shape[1])
+        frames = x.shape[1]  # no int(): the exported network takes any number
         y = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         y = F.relu(self.bn1(self.conv1(y)))
         y = F.relu(self.bn2(self.conv2(y)))
@@ -231,12 +235,11 @@ class Gml(nn.Module):
         y = F.relu(self.conv3(y, frames)[0])
         y = F.relu(self.conv4(y, frames)[0])
         clues = self.anomaly(middle)
-        per_clip = (-1, frames)
         return GmlOutput(
-            logits=self.fc(torch.unflatten(y.mean((2, 3)), 0, per_clip).mean(1)),
-            anomaly_logits=self.anomaly_fc(torch.unflatten(clues.mean((2, 3)), 0, per_clip).mean(1)),
-            clues=torch.unflatten(clues, 0, per_clip),
-            motion=torch.unflatten(consistency, 0, per_clip),
+            logits=self.fc(_per_clip(y.mean((2, 3)), frames).mean(1)),
+            anomaly_logits=self.anomaly_fc(_per_clip(clues.mean((2, 3)), frames).mean(1)),
+            clues=_per_clip(clues, frames),
+            motion=_per_clip(consistency, frames),
         )
 
     def probability(self, output: GmlOutput) -> Tensor:
