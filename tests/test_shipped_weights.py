@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from deepscan.cli import app
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
+from deepscan.runtime import Session
 from deepscan.scan import FileReport, Scanner
 from deepscan.weights import Weights
 from tests.media import make
@@ -68,6 +69,16 @@ def test_every_detector_states_what_was_measured_and_counts_only_above_chance(
     card = (weights.root / f"{name}.md").read_text(encoding="utf-8")
     assert f"video AUC {entry.metrics['auc']:.3f}" in card
     assert ("has weight 0" in card) == (entry.calibration.weight == 0)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_network_computes_in_float_as_well(weights: Weights, name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *SPECS[name].clip_shape), dtype=np.uint8)
+    as_shipped, in_float = (
+        Session(weights.path(name), precision=precision).run(pixels, ["probability"])["probability"]
+        for precision in ("int8", "fp32")
+    )
+    np.testing.assert_allclose(in_float, as_shipped, atol=0.02)
 
 
 def test_the_genuine_example_is_not_flagged_and_the_forged_one_is(scanner: Scanner) -> None:
