@@ -149,7 +149,7 @@ def test_fast_stops_where_it_is_certain_and_says_who_did_not_run(config: ScanCon
     (track,) = Scanner(replace(config, fast=True)).scan(path).tracks
     reasons = {detector.name: detector.reason for detector in track.detectors}
     ran = {name for name, reason in reasons.items() if reason is None}
-    assert {"local_features"} <= ran < set(SPECS)
+    assert {"resnet3d"} <= ran < set(SPECS)
     assert "gml" not in ran, "the most expensive one"
     assert {reason for reason in reasons.values() if reason} == {NOT_NEEDED}
     assert track.verdict == "fake"
