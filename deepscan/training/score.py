@@ -197,6 +197,7 @@ class Shuffler(Detector):
     def __init__(self, detector: Detector) -> None:
         self.spec = detector.spec
         self.batch = detector.batch
+        self.any_length = detector.any_length
         #: By track and start of the clip: two clips may be scored at once, in either order.
         self.shuffled: dict[tuple[int, float], float] = {}
         self._detector = detector
