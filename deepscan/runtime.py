@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: threads, batches, one run at a time.
+"""ONNX Runtime sessions: threads and batches.
 
 Scores must not depend on what else is being scanned. On a CPU a session is given one clip at a time, its
 graph runs node by node, and algorithms are never picked by timing them; nor does the result depend on the

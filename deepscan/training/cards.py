@@ -12,6 +12,7 @@ from torch import nn
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec
 from deepscan.errors import UsageError
+from deepscan.training.export import ANY_LENGTH
 from deepscan.training.nets import build
 from deepscan.weights import DetectorEntry, read_manifest
 
@@ -148,7 +149,7 @@ def card(
         precision=entry.precision,
         parameters=sum(p.numel() for p in network.parameters()),
         licence=entry.model.licence,
-        frames="single frames" if spec.frames == 1 else f"{spec.frames} frames ({spec.sampling.value})",
+        frames=_frames(spec),
         size=spec.size_px,
         evidence=", ".join(spec.evidence),
         weight=entry.calibration.weight,
@@ -185,3 +186,10 @@ def standing(entry: DetectorEntry, genuine: Mapping[str, float] | None) -> str:
     if genuine is not None and genuine["auc"] < 0.6:
         said += " On the genuine forgeries measured it is no better than chance."
     return said
+
+
+def _frames(spec: DetectorSpec) -> str:
+    if spec.frames == 1:
+        return "single frames"
+    fewer = ", of a photo or a short track those there are," if spec.name in ANY_LENGTH else ""
+    return f"{spec.frames} frames ({spec.sampling.value}){fewer}"
