@@ -201,25 +201,38 @@ def _picture_round_trip(frame: Frames, suffix: str, settings: list[int]) -> Fram
 
 
 def h264_round_trip(frames: Frames, crf: int) -> Frames:
-    """``(T, H, W, 3)`` through H.264 at ``crf``, in memory; odd sizes lose their last row or column."""
+    """``(T, H, W, 3)`` through H.264 at ``crf``, in memory; odd sizes lose their last row or column.
+
+    Without x264's macroblock tree: with it the same frames come out now and then in another quality, which
+    no seed can replay.
+    """
     memory = io.BytesIO()
-    encode_h264(memory, frames, crf=crf, rate=Fraction(25))
+    encode_h264(memory, frames, crf=crf, rate=Fraction(25), macroblock_tree=False)
     memory.seek(0)
     with av.open(memory, "r") as back:
         back.streams.video[0].codec_context.thread_count = 1
         return np.stack([np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in back.decode(video=0)])
 
 
-def encode_h264(target: str | IO[bytes], frames: Iterable[Frames], *, crf: int, rate: Fraction) -> None:
+def encode_h264(
+    target: str | IO[bytes],
+    frames: Iterable[Frames],
+    *,
+    crf: int,
+    rate: Fraction,
+    macroblock_tree: bool = True,
+) -> None:
     """Write frames ``(H, W, 3)`` as an H.264 mp4; odd sizes lose their last row or column.
 
     Args:
         target: a path or a writable, seekable stream.
         crf: 0-51, as the corpora's c23 and c40.
         rate: frames per second.
+        macroblock_tree: x264's, on by default there; the same bytes every time only without it.
     """
+    settings = {"crf": str(crf), "preset": "veryfast", "x264-params": f"mbtree={int(macroblock_tree)}"}
     with av.open(target, "w", format="mp4") as out:
-        stream = out.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+        stream = out.add_stream("libx264", rate=rate, options=settings)
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
         for frame in frames:
             even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])

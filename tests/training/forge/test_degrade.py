@@ -50,15 +50,6 @@ def error(one: Clip, other: Clip) -> float:
     return float(np.abs(one.astype(float) - other).mean())
 
 
-def replays(draw: Degradation, clip: Clip, before: Clip) -> None:
-    """Another call gives the same; x264 itself may decide a few blocks of a tiny picture differently."""
-    again = draw.apply(clip)
-    if draw.h264_crf is None:
-        np.testing.assert_array_equal(again, before)
-    else:
-        assert error(again, before) < 1
-
-
 def test_none_leaves_frames_as_they_are(clip: Clip) -> None:
     np.testing.assert_array_equal(NONE.apply(clip), clip)
 
@@ -68,7 +59,7 @@ def test_every_fault_changes_pixels_but_not_the_picture(name: str, clip: Clip) -
     out = FAULTS[name].apply(clip)
     assert (out.shape, out.dtype) == (clip.shape, np.uint8)
     assert 0.5 < error(out, clip) < 25
-    replays(FAULTS[name], clip, out)
+    np.testing.assert_array_equal(FAULTS[name].apply(clip), out)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -77,7 +68,7 @@ def test_a_draw_replays_itself_at_odd_sizes_too(seed: int, clip: Clip) -> None:
     draw = Degradation.draw(np.random.default_rng(seed), still=False)
     out = draw.apply(odd)
     assert out.shape == odd.shape
-    replays(draw, odd, out)
+    np.testing.assert_array_equal(draw.apply(odd), out)
 
 
 def test_every_fault_is_drawn_within_its_range() -> None:
