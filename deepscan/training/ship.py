@@ -30,23 +30,44 @@ from deepscan.training.prepare import Sample, load_index
 from deepscan.training.start import load_trained
 from deepscan.weights import MANIFEST, find_root
 
-CALIBRATION_CLIPS = 8
 CHECK_CLIPS = 48
 LICENCE = "MIT"
 FACE_MODELS = {"retinaface_mnet025": "MIT", "facemesh_468": "Apache-2.0"}
-KEEP_FLOAT: dict[str, tuple[tuple[str, ...], ...]] = {
-    "gml": tuple(
-        ("anomaly", "conv1", "conv2", *(f"blocks.{block}" for block in range(count))) for count in (3, 5, 7)
-    )
-}
-"""Submodules that stay float, fewest first: the first choice whose scores stay near enough is shipped.
 
-Rounded whole, GML strayed by up to 0.16 (mean 0.055) on 20 validation clips, and by 0.15 (mean 0.027) after
-cross-layer equalisation (Nagel et al. 2019); with the first of these choices by 0.012 (mean 0.004) on 16.
-After 1300 more steps of training none was near enough: 0.14 (mean 0.013) with the first on 40 clips, 0.09
-with 28 pairs to calibrate on instead of 8, and no better with the last two blocks, conv3 and conv4 float. On
-24 clips: 0.12 (mean 0.016) with the first, 0.17 with ranges averaged over the batches, 0.13 with the
-depthwise convolutions float as well. So float16 is what ships.
+
+@dataclass(frozen=True)
+class Rounding:
+    """One way of rounding a detector to int8.
+
+    Attributes:
+        pairs: real and forged clips that its activation ranges are taken from.
+        keep_float: submodules that are not rounded.
+    """
+
+    pairs: int
+    keep_float: tuple[str, ...] = ()
+
+
+ROUNDINGS: dict[str, tuple[Rounding, ...]] = {
+    "gml": (Rounding(112, ("anomaly", "conv1", "conv2", *(f"blocks.{block}" for block in range(3)))),),
+    "global_local": (
+        Rounding(112, ("attention", "global_time", "fused_time", "trunk/conv1", "trunk/layer1")),
+    ),
+    "local_features": (Rounding(24, ("features/features.0", "features/features.2")),),
+}
+ANY_OTHER = (Rounding(24),)
+"""The ways that are tried, in this order: the first whose scores stay near enough is shipped.
+
+Ranges from few clips cut the rare large activation off: of Global-local's 96 scores four strayed by more
+than 0.02, the worst by 0.13, with ranges of 32 pairs, none by more than 0.01 with those of 112. Ranges from
+many are coarse: the worst of Local features strayed by 0.01 with those of 24 and by 0.03 with those of 112,
+its first layer float. What lies next to the pixels stays float: there the traces are as small as a step of
+int8. With its stem, its first stage and its attention float, SOLA strayed by 0.01 with one draw of 48 pairs
+and by more than 0.02 with another; it would have saved a third of its time.
+
+GML has never been near enough since its sixth round: up to 0.31 (mean 0.08) rounded whole, 0.23 (0.04) after
+its channels were equalised (Nagel et al. 2019), with the way above 0.09 and more. Rounding activations alone
+then moves the trunk's logit by a fifth of its spread, more than learning to live with it could mend.
 """
 
 if sys.version_info >= (3, 11):
@@ -57,11 +78,15 @@ else:
 
 @dataclass(frozen=True)
 class Shipped:
-    """What came of one export: the file, how it is stored, and how far its scores stray from float."""
+    """What came of one export: the file, how it is stored, and how far its scores stray from float.
+
+    ``refused``: how far those of the int8 files strayed that were tried before.
+    """
 
     path: Path
     precision: str
     gap: ScoreGap
+    refused: tuple[ScoreGap, ...] = ()
 
 
 def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int8: bool = True) -> Shipped:
@@ -81,18 +106,20 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int
     load_trained(net, checkpoint)
     spec = SPECS[detector]
     samples = load_index(cache)
-    seen = clips(cache, [s for s in samples if s.split == "train"], spec, CALIBRATION_CLIPS)
     unseen = clips(cache, [s for s in samples if s.split == "val"], spec, CHECK_CLIPS)
     target = weights / f"{detector}.onnx"
     exact, small = target.with_suffix(".float.onnx"), target.with_suffix(".small.onnx")
+    refused: list[ScoreGap] = []
     try:
         export_onnx(net, exact)
         reference = scores(exact, unseen)
-        for kept in KEEP_FLOAT.get(detector, ((),)) if try_int8 else ():
-            quantise(exact, seen, small, keep_float=kept)
+        for way in ROUNDINGS.get(detector, ANY_OTHER) if try_int8 else ():
+            seen = clips(cache, [s for s in samples if s.split == "train"], spec, way.pairs)
+            quantise(exact, seen, small, keep_float=way.keep_float)
             gap, precision = ScoreGap.between(reference, scores(small, unseen)), "int8"
             if gap.acceptable:
                 break
+            refused.append(gap)
         else:
             halve_weights(exact, small)
             gap, precision = ScoreGap.between(reference, scores(small, unseen)), "float16 weights"
@@ -100,7 +127,7 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int
     finally:
         exact.unlink(missing_ok=True)
         small.unlink(missing_ok=True)
-    return Shipped(target, precision, gap)
+    return Shipped(target, precision, gap, tuple(refused))
 
 
 def clips(cache: Path, samples: Sequence[Sample], spec: DetectorSpec, count: int) -> list[NDArray[np.uint8]]:

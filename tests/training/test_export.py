@@ -204,6 +204,16 @@ def test_quantised_scores_stay_close(tiny: Tiny, tmp_path: Path) -> None:
     assert run_onnx(small, random_pixels(tiny.spec, 3))["map"].shape == (3, 6, 6)
 
 
+def test_two_products_never_overflow_sixteen_bits(tiny: Tiny, tmp_path: Path) -> None:
+    whole, small = tmp_path / "tiny.onnx", tmp_path / "tiny.int8.onnx"
+    export_onnx(tiny, whole)
+    quantise(whole, batches(tiny.spec), small)
+    graph = onnx.load(str(small)).graph
+    stored = [onnx.numpy_helper.to_array(t) for t in graph.initializer]
+    weights = [values.astype(int) for values in stored if values.dtype == np.int8 and values.ndim > 1]
+    assert weights and all(2 * 255 * abs(values).max() < 2**15 for values in weights)
+
+
 def score_gap(one: Path, other: Path, clips: Iterator[NDArray[np.uint8]]) -> ScoreGap:
     given = list(clips)
     return ScoreGap.between(scores(one, given), scores(other, given))

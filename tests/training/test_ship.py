@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from deepscan.errors import UsageError
 from deepscan.training import export, ship
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, run_onnx, scores
 from deepscan.training.nets import build
-from deepscan.training.ship import Shipped, enter_calibration, enter_detector, enter_face_model, read_table
+from deepscan.training.ship import (
+    Rounding,
+    Shipped,
+    enter_calibration,
+    enter_detector,
+    enter_face_model,
+    read_table,
+)
 from deepscan.weights import Weights, read_manifest
 from tests.doubles import brightness_net
 from tests.training.conftest import FACES, Prepared
@@ -71,7 +79,8 @@ def test_weights_stay_float_where_int8_strays(
     monkeypatch.setattr(export, "MAX_SCORE_GAP", -1.0)
     shipped = ship.ship("local_features", checkpoint, prepared.cache, tmp_path)
     assert shipped.precision == "float16 weights"
-    assert shipped.gap.largest < 0.01
+    assert len(shipped.refused) == len(ship.ROUNDINGS["local_features"])
+    assert shipped.gap.largest < 0.01 and not any(gap.acceptable for gap in shipped.refused)
     kinds = {node.op_type for node in onnx.load(str(shipped.path)).graph.node}
     assert "DequantizeLinear" not in kinds
 
@@ -89,7 +98,7 @@ def test_no_more_stays_float_than_scores_need(
 ) -> None:
     tried: list[tuple[str, ...]] = []
 
-    def quantise(source: Path, batches: object, out: Path, *, keep_float: tuple[str, ...]) -> None:
+    def quantise(source: Path, batches: Sequence[object], out: Path, *, keep_float: tuple[str, ...]) -> None:
         """Rounds so badly that another network comes out, unless the heads stay float."""
         tried.append(keep_float)
         if keep_float == ("heads",):
@@ -98,10 +107,12 @@ def test_no_more_stays_float_than_scores_need(
             brightness_net(out, "local_features")
 
     monkeypatch.setattr(ship, "quantise", quantise)
-    monkeypatch.setitem(ship.KEEP_FLOAT, "local_features", ((), ("heads",), ("features", "heads")))
+    ways = [Rounding(2, kept) for kept in ((), ("heads",), ("features", "heads"))]
+    monkeypatch.setitem(ship.ROUNDINGS, "local_features", tuple(ways))
     shipped = ship.ship("local_features", checkpoint, prepared.cache, tmp_path)
     assert tried == [(), ("heads",)]
     assert shipped.precision == "int8" and shipped.gap.acceptable
+    assert [gap.acceptable for gap in shipped.refused] == [False]
 
 
 def test_a_cache_with_nobody_to_check_on_is_an_error(

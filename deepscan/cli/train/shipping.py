@@ -76,6 +76,8 @@ def export(
     shipped = ship(detector, checkpoint, cache, weights, try_int8=int8)
     enter_detector(weights, shipped, detector, {"training_data": data, "recipe": recipe})
     bring_face_models(weights)
+    for gap in shipped.refused:
+        typer.echo(f"int8 refused: scores strayed by up to {gap.largest:.4f} (mean {gap.mean:.4f})")
     typer.echo(
         f"{shipped.path}: {shipped.precision}, scores within {shipped.gap.largest:.4f} of float "
         f"(mean {shipped.gap.mean:.4f}, {shipped.gap.count} clips)"
