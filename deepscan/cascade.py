@@ -27,7 +27,7 @@ from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
 # By CPU seconds for the clips of a 10 s video with one face (benchmarks/nets.py): 0.3, 0.6, 0.8, 0.9 and 3.7.
-BY_COST = ("resnet3d", "local_features", "global_local", "sola", "gml")
+BY_COST = ("local_features", "resnet3d", "global_local", "sola", "gml")
 NO_SAY = "not run: it has no say in the verdict (--fast)"
 
 AHEAD = 16
