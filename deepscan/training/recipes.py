@@ -158,10 +158,26 @@ def recipe_of(name: str, detector: str) -> Recipe:
     return Recipe() if name == "robust" else PAPER[detector]
 
 
-def described(name: str, detector: str) -> str:
-    """A recipe in words, one line a setting."""
-    recipe, spec = recipe_of(name, detector), SPECS[detector]
-    frames = "single frames" if spec.frames == 1 else f"{spec.frames} frames, {spec.sampling.value}"
+def described(
+    name: str,
+    detector: str,
+    chosen: Recipe | None = None,
+    *,
+    stills: bool = False,
+    families: Sequence[str] = (),
+) -> str:
+    """What a run does, in words, one line a setting.
+
+    Args:
+        name: of the recipe.
+        detector: whose run it is.
+        chosen: the recipe with what the user changed; None: as it is.
+        stills: single frames for a clip detector.
+        families: of forgeries; none names all.
+    """
+    recipe, spec = chosen or recipe_of(name, detector), SPECS[detector]
+    single = stills or spec.frames == 1
+    frames = "single frames" if single else f"{spec.frames} frames, {spec.sampling.value}"
     lines = [
         f"{spec.title}, recipe {name}" + (f" ({spec.paper})" if name == "paper" else ""),
         f"  frames      {frames}",
@@ -171,7 +187,7 @@ def described(name: str, detector: str) -> str:
         f"  schedule    {recipe.schedule}" + (f" after {recipe.warmup} steps" if recipe.warmup else ""),
         f"  batch       {2 * recipe.pairs}, half of it real",
         f"  duration    {recipe.steps} steps" if recipe.steps else f"  duration    {recipe.epochs} epochs",
-        f"  forgeries   {_forgeries(recipe)}",
+        f"  forgeries   {_forgeries(recipe, families)}",
         f"  losses      as in the paper, training/nets/{detector}.py",
     ]
     if recipe.source:
@@ -181,8 +197,9 @@ def described(name: str, detector: str) -> str:
     return "\n".join(lines)
 
 
-def _forgeries(recipe: Recipe) -> str:
+def _forgeries(recipe: Recipe, families: Sequence[str]) -> str:
     if recipe.own_share == 1:
         return "the corpus' own"
     degraded = "clean" if recipe.clean else "degraded alike"
-    return f"made from the reals, {recipe.own_share:.0%} the corpus' own where it has any; {degraded}"
+    kinds = f" ({', '.join(families)})" if families else ""
+    return f"made from the reals{kinds}, {recipe.own_share:.0%} the corpus' own where it has any; {degraded}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deepscan.detectors import SPECS
@@ -43,6 +45,22 @@ def test_robust_is_the_default_and_mixes() -> None:
     assert "made from the reals" in described("robust", "gml")
     with pytest.raises(UsageError, match="there is no recipe 'best'; choose from robust, paper"):
         recipe_of("best", "gml")
+
+
+def test_what_the_user_changed_is_what_is_announced() -> None:
+    chosen = replace(Recipe(), rate=1e-3, steps=380, pairs=4, warmup=0, clean=True)
+    text = described("robust", "resnet3d", chosen, stills=True, families=("self-blend", "swap"))
+    for said in (
+        "frames      single frames",
+        "rate 0.001",
+        "schedule    cosine\n",
+        "batch       8,",
+        "duration    380 steps",
+        "made from the reals (self-blend, swap)",
+        "clean",
+    ):
+        assert said in text
+    assert "16 frames" not in text and "degraded" not in text
 
 
 def test_epochs_are_counted_in_clips_or_in_frames() -> None:

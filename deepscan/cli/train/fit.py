@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,25 +75,35 @@ def fit(
     starts = {name: find_start(init, name) for name in names}
     master = None if teacher is None else find_start(teacher, "gml")
     samples = load_index(cache)
+    families = known_families(family or [])
+    said: dict[str, Any] = {
+        "steps": steps,
+        "pairs": pairs,
+        "rate": rate,
+        "warmup": warmup,
+        "own_share": own_share,
+        "clean": clean or None,
+    }
     for name in names:
         preset = recipe_of(recipe, name)
-        typer.echo(described(recipe, name), err=True)
+        chosen = replace(preset, **{key: value for key, value in said.items() if value is not None})
+        typer.echo(described(recipe, name, chosen, stills=stills, families=families), err=True)
         config = TrainConfig(
             detector=name,
-            steps=steps or preset.total_steps(clips_seen(samples, name, stills=stills)),
-            pairs=pairs or preset.pairs,
-            rate=preset.rate if rate is None else rate,
-            warmup=preset.warmup if warmup is None else warmup,
-            weight_decay=preset.weight_decay,
-            optimizer=preset.optimizer,
-            momentum=preset.momentum,
-            schedule=preset.schedule,
-            own_share=preset.own_share if own_share is None else own_share,
+            steps=chosen.total_steps(clips_seen(samples, name, stills=stills)),
+            pairs=chosen.pairs,
+            rate=chosen.rate,
+            warmup=chosen.warmup,
+            weight_decay=chosen.weight_decay,
+            optimizer=chosen.optimizer,
+            momentum=chosen.momentum,
+            schedule=chosen.schedule,
+            own_share=chosen.own_share,
             stills=stills,
-            clean=clean or preset.clean,
-            families=known_families(family or []),
-            brightened=preset.brightened,
-            jittered=preset.jittered,
+            clean=chosen.clean,
+            families=families,
+            brightened=chosen.brightened,
+            jittered=chosen.jittered,
             frozen=tuple(frozen or ()),
             seed=seed,
             validate_every=validate_every,
