@@ -9,6 +9,8 @@ Choices where the paper is silent:
 * 112 px, the size at which those checkpoints were trained; the paper's table halves 224 px in the same way.
 * conv1 is 7x7x7 with stride (1, 2, 2); the pool and ``layer2`` to ``layer4`` halve time as well, so that
   16 frames of 112 px become 16x56x56, 8x28x28, 4x14x14, 2x7x7 and, before the average, 1x4x4.
+* A network from nothing begins as a 2-D one: kernels are zero but for the taps of the same moment. So it can
+  learn from single frames first (T = 1, photos among them), and from clips what time adds.
 * The stride sits on the 3x3x3 convolution of a bottleneck; shortcuts are 1x1x1 convolutions with batch norm.
 * "Fine tune the upper layers": ``freeze_lower`` leaves ``layer4`` and ``fc`` to learn; ``load_init`` does
   so by default. Frozen batch norms keep their running statistics too.
@@ -62,16 +64,46 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, T, H, W) -> (B, 4 width, T / stride, H / stride, W / stride)."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        return F.relu(self.bn3(self.conv3(y)) + shortcut)
+        shortcut = x
+        if self.downsample is not None:
+            conv, bn = self.downsample
+            shortcut = bn(convolve(conv, x))
+        y = F.relu(self.bn1(convolve(self.conv1, x)))
+        y = F.relu(self.bn2(convolve(self.conv2, y)))
+        return F.relu(self.bn3(convolve(self.conv3, y)) + shortcut)
+
+
+def convolve(conv: nn.Module, x: Tensor) -> Tensor:
+    """A ``Conv3d`` of (B, C, T, H, W); of a single moment by its middle taps, in two dimensions.
+
+    The other taps meet padding alone there.
+    """
+    assert isinstance(conv, nn.Conv3d)
+    if x.shape[2] > 1:
+        y: Tensor = conv(x)
+        return y
+    middle = conv.weight[:, :, conv.kernel_size[0] // 2]
+    flat = x.squeeze(2).contiguous(memory_format=torch.channels_last)
+    return F.conv2d(flat, middle, None, conv.stride[1:], _padding(conv)).unsqueeze(2)
+
+
+def _padding(conv: nn.Conv3d) -> tuple[int, ...]:
+    """Of height and width, pixels."""
+    assert not isinstance(conv.padding, str)
+    return conv.padding[1:]
 
 
 def stage(channels_in: int, width: int, count: int, stride: int) -> nn.Sequential:
     """``count`` bottlenecks, the first of which changes size and width."""
     first = Bottleneck(channels_in, width, stride)
     return nn.Sequential(first, *(Bottleneck(width * EXPANSION, width, 1) for _ in range(count - 1)))
+
+
+def _start_as_2d(kernel: Tensor) -> None:
+    """He initialisation of the middle taps (C, C_in, t, h, w); those that reach to other moments are zero."""
+    middle = kernel.detach()[:, :, kernel.shape[2] // 2]
+    nn.init.zeros_(kernel)
+    nn.init.kaiming_normal_(middle, mode="fan_out", nonlinearity="relu")
 
 
 def last_batch_norms(net: nn.Module) -> list[nn.BatchNorm3d]:
@@ -102,7 +134,7 @@ class ResNet3d(nn.Module):
         self.frozen: tuple[str, ...] = ()
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                _start_as_2d(module.weight)
         # Blocks that start as their shortcut: from scratch, on few clips, the net would not move otherwise.
         for norm in last_batch_norms(self):
             nn.init.zeros_(norm.weight)
@@ -114,7 +146,7 @@ class ResNet3d(nn.Module):
         four fifths of the rounded network's time.
         """
         if not torch.onnx.is_in_onnx_export():
-            return F.relu(self.bn1(self.conv1(x)))
+            return F.relu(self.bn1(convolve(self.conv1, x)))
         weight, frames, bn = self.conv1.weight, int(x.shape[2]), self.bn1
         reach = weight.shape[2]
         padded = F.pad(x, (0, 0, 0, 0, reach // 2, reach // 2)).transpose(1, 2)  # (B, T + 6, 3, H, W)
@@ -133,7 +165,7 @@ class ResNet3d(nn.Module):
         return y
 
     def forward(self, x: Tensor) -> ResNet3dOutput:
-        """(B, 16, 3, 112, 112), normalised -> logits and activation map (B, 1, 4, 4)."""
+        """(B, T, 3, 112, 112), normalised, T = 16 or 1 -> logits and activation map (B, 1, 4, 4)."""
         features = self.features(x.transpose(1, 2))
         logits = self.fc(features.mean(dim=(2, 3, 4)))
         forged_minus_real = self.fc.weight[1] - self.fc.weight[0]

@@ -53,6 +53,32 @@ def test_layer_shapes() -> None:
     assert net.layer2[0].conv2.stride == (2, 2, 2) and net.layer2[0].conv1.stride == (1, 1, 1)
 
 
+def test_begins_as_a_2d_network() -> None:
+    net = ResNet3d(50)
+    for conv in (net.conv1, net.layer1[0].conv2):
+        middle = conv.kernel_size[0] // 2
+        others = [i for i in range(conv.kernel_size[0]) if i != middle]
+        assert not conv.weight[:, :, others].any()
+        channels, *taps = conv.weight[:, 0, middle].shape
+        he = (2 / (channels * taps[0] * taps[1])) ** 0.5
+        assert conv.weight[:, :, middle].std().item() == pytest.approx(he, rel=0.03)
+
+
+@pytest.mark.parametrize("frames", [1, 16])
+def test_a_single_moment_is_convolved_as_if_padded(small: ResNet3d, frames: int) -> None:
+    net = small.double().eval()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    clip = torch.randn(2, frames, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        quick = net(clip).logits
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resnet3d, "convolve", lambda conv, x: conv(x))
+            whole = net(clip).logits
+    assert quick.abs().min() > 1e-3
+    assert torch.allclose(quick, whole, rtol=1e-9)
+
+
 def test_names_are_those_of_the_public_checkpoints() -> None:
     with torch.device("meta"):
         names = set(ResNet3d(50).state_dict())
