@@ -40,6 +40,7 @@ class Tap:
 TAPS = {
     "global_local": Tap("trunk", 512, teacher_block=12, teacher_channels=1024),
     "sola": Tap("lem.2", 256, teacher_block=11, teacher_channels=728),
+    "resnet3d": Tap("layer3", 1024, teacher_block=11, teacher_channels=728),
 }
 
 
@@ -59,7 +60,7 @@ class Distillation(nn.Module):
         """
         super().__init__()
         if name not in TAPS:
-            raise UsageError(f"{name} cannot learn from a teacher; {' and '.join(TAPS)} can.")
+            raise UsageError(f"{name} cannot learn from a teacher; {', '.join(TAPS)} can.")
         self._tap = TAPS[name]
         self._teacher = load_teacher(checkpoint)
         self._teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,12 +71,18 @@ class Distillation(nn.Module):
     def loss(self, pixels: Tensor) -> Tensor:
         """One minus the mean cosine between projected student and teacher maps, of the last forward pass.
 
+        A map over time is compared at each of its moments with the frame that the strides centre it on.
+
         Args:
             pixels: uint8 ``(B, [T,] S, S, 3)``, what the student has just seen.
         """
         assert self._seen is not None
+        seen = self._seen
+        if seen.dim() == 5:  # (B, C, t, h, w)
+            pixels = pixels[:, :: pixels.shape[1] // seen.shape[2]]
+            seen = seen.transpose(1, 2).flatten(0, 1)
         wanted = self._maps(pixels.reshape(-1, *pixels.shape[-3:]))
-        return 1 - F.cosine_similarity(self.project(self._seen).float(), wanted.float(), dim=1).mean()
+        return 1 - F.cosine_similarity(self.project(seen).float(), wanted.float(), dim=1).mean()
 
     @torch.no_grad()
     def _maps(self, frames: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from deepscan.errors import UsageError
 from deepscan.training.distil import TAPS, Distillation
 from deepscan.training.export import save_weights
 from deepscan.training.nets import build
-from deepscan.training.step import normalise
+from deepscan.training.step import mixed_precision, normalise
 from tests.media import make
 
 
@@ -43,7 +43,7 @@ def lesson(request: pytest.FixtureRequest, teacher: Path) -> Lesson:
     optimizer = torch.optim.AdamW(learning, lr=1e-3)
     pixels, losses = faces(student), []
     for _ in range(3):
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(student):
             student(normalise(pixels, student.spec))
             loss = distillation.loss(pixels)
         optimizer.zero_grad()
@@ -91,10 +91,25 @@ def test_the_student_answers_as_it_does_without_a_teacher(teacher: Path) -> None
     assert all(torch.equal(one, other) for one, other in zip(taught.second, alone.second, strict=True))
 
 
-@pytest.mark.parametrize("name", ["gml", "resnet3d", "local_features"])
+@pytest.mark.parametrize("name", ["gml", "local_features"])
 def test_a_detector_without_a_fitting_map_is_refused_with_those_that_have_one(name: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} cannot learn from a teacher; global_local and sola can"):
+    able = "global_local, sola, resnet3d can"
+    with pytest.raises(UsageError, match=f"{name} cannot learn from a teacher; {able}"):
         Distillation(Path("never-read.pt"), name, nn.Identity())
+
+
+@torch.no_grad()
+def test_a_map_over_time_is_compared_with_the_frames_it_is_centred_on(teacher: Path) -> None:
+    student: Any = build("resnet3d").eval()  # type: ignore[attr-defined]
+    distillation = Distillation(teacher, "resnet3d", student)
+    clip = torch.randint(0, 256, (1, 16, 112, 112, 3), dtype=torch.uint8)
+    student(normalise(clip, student.spec))
+    whole = distillation.loss(clip)
+    others, eighth = clip.clone(), clip.clone()
+    others[:, [i for i in range(16) if i not in (0, 8)]] = 0
+    eighth[:, 8] = 0
+    torch.testing.assert_close(distillation.loss(others), whole)
+    assert abs(float(distillation.loss(eighth)) - float(whole)) > 1e-4
 
 
 def test_a_teacher_that_is_not_there_or_is_no_gml_is_one_sentence(tmp_path: Path) -> None:
