@@ -76,13 +76,16 @@ class Bottleneck(nn.Module):
 def convolve(conv: nn.Module, x: Tensor) -> Tensor:
     """A ``Conv3d`` of (B, C, T, H, W); of a single moment by its middle taps, in two dimensions.
 
-    The other taps meet padding alone there.
+    The other taps meet padding alone there. In ONNX, where a batch norm behind another shape is not folded into
+    the convolution, it keeps its three dimensions.
     """
     assert isinstance(conv, nn.Conv3d)
     if x.shape[2] > 1:
         y: Tensor = conv(x)
         return y
     middle = conv.weight[:, :, conv.kernel_size[0] // 2]
+    if torch.onnx.is_in_onnx_export():
+        return F.conv3d(x, middle.unsqueeze(2), None, conv.stride, (0, *_padding(conv)))
     flat = x.squeeze(2).contiguous(memory_format=torch.channels_last)
     return F.conv2d(flat, middle, None, conv.stride[1:], _padding(conv)).unsqueeze(2)
 
