@@ -76,6 +76,23 @@ def test_torch_and_onnx_agree(name: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
 
 
+def test_taps_that_training_never_touched_are_left_out_of_the_3d_resnet(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net: Any = NETS["resnet3d"]()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            stir(module)
+    path = tmp_path / "resnet3d.onnx"
+    net.spec = replace(net.spec, **SMALL["resnet3d"])
+    export_onnx(net, path)
+    kernels = [tensor.dims for tensor in onnx.load(str(path)).graph.initializer if len(tensor.dims) == 5]
+    assert {dims[2] for dims in kernels} == {1}
+    pixels = random_pixels(net.spec, 2)
+    expected, got = answers(net, pixels), run_onnx(path, pixels)
+    for key, value in expected.items():
+        np.testing.assert_allclose(got[key], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=key)
+
+
 def test_motion_that_training_never_touched_is_left_out_of_gml(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net: Any = NETS["gml"]()

@@ -76,18 +76,29 @@ class Bottleneck(nn.Module):
 def convolve(conv: nn.Module, x: Tensor) -> Tensor:
     """A ``Conv3d`` of (B, C, T, H, W); of a single moment by its middle taps, in two dimensions.
 
-    The other taps meet padding alone there. In ONNX, where a batch norm behind another shape is not folded into
-    the convolution, it keeps its three dimensions.
+    The other taps meet padding alone there. In ONNX, where a batch norm behind another shape is not folded
+    into the convolution, it keeps its three dimensions, and taps that are zero are left out as well.
     """
     assert isinstance(conv, nn.Conv3d)
-    if x.shape[2] > 1:
+    exporting = torch.onnx.is_in_onnx_export()
+    if x.shape[2] > 1 and not (exporting and sees_one_frame(conv)):
         y: Tensor = conv(x)
         return y
-    middle = conv.weight[:, :, conv.kernel_size[0] // 2]
-    if torch.onnx.is_in_onnx_export():
+    middle = middle_taps(conv)
+    if exporting:
         return F.conv3d(x, middle.unsqueeze(2), None, conv.stride, (0, *_padding(conv)))
     flat = x.squeeze(2).contiguous(memory_format=torch.channels_last)
     return F.conv2d(flat, middle, None, conv.stride[1:], _padding(conv)).unsqueeze(2)
+
+
+def middle_taps(conv: nn.Conv3d) -> Tensor:
+    """The kernel's weights of the same moment, (C, C_in, h, w)."""
+    return conv.weight[:, :, conv.kernel_size[0] // 2]
+
+
+def sees_one_frame(conv: nn.Conv3d) -> bool:
+    """Trained on single frames only: all taps but the middle ones are zero."""
+    return int(conv.weight.count_nonzero()) == int(middle_taps(conv).count_nonzero())
 
 
 def _padding(conv: nn.Conv3d) -> tuple[int, ...]:
@@ -143,19 +154,21 @@ class ResNet3d(nn.Module):
             nn.init.zeros_(norm.weight)
 
     def _stem(self, x: Tensor) -> Tensor:
-        """conv1, bn1 and ReLU. In ONNX conv1 is 2-D, over 7 neighbouring frames side by side: the same sum.
+        """conv1, bn1 and ReLU. In ONNX conv1 is 2-D, over 7 neighbouring frames side by side (one,
+        where the taps for the others are zero): the same sum.
 
         ONNX Runtime gathers the inputs of a 3-D convolution three bytes at a time: as such, conv1 alone took
         four fifths of the rounded network's time.
         """
         if not torch.onnx.is_in_onnx_export():
             return F.relu(self.bn1(convolve(self.conv1, x)))
-        weight, frames, bn = self.conv1.weight, int(x.shape[2]), self.bn1
+        conv, frames, bn = self.conv1, int(x.shape[2]), self.bn1
+        weight = middle_taps(conv).unsqueeze(2) if sees_one_frame(conv) else conv.weight
         reach = weight.shape[2]
         padded = F.pad(x, (0, 0, 0, 0, reach // 2, reach // 2)).transpose(1, 2)  # (B, T + 6, 3, H, W)
         beside = torch.cat([padded[:, i : i + frames] for i in range(reach)], 2).flatten(0, 1)
         flat = weight.transpose(1, 2).flatten(1, 2)  # (64, 7 * 3, 7, 7), time before colour as in ``beside``
-        y = F.conv2d(beside, flat, stride=self.conv1.stride[1:], padding=self.conv1.padding[1:])
+        y = F.conv2d(beside, flat, stride=conv.stride[1:], padding=_padding(conv))
         y = F.relu(F.batch_norm(y, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps))
         # By way of channels last, where int8 tensors are: there this costs nothing.
         y = y.permute(0, 2, 3, 1)
