@@ -147,8 +147,8 @@ def tolerance_s(duration_s: float) -> float:
 def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:
     """Which moments to look at.
 
-    Windows: the square root of the duration in seconds, rounded up, at least 3 and at most 12 (10 s:
-    4, 60 s: 8), and never more than fit into the file back to back; so they tile a short file and
+    Windows: the square root of the duration in seconds, rounded, at least 3 and at most 12 (10 s: 3,
+    60 s: 8), and never more than fit into the file back to back; so they tile a short file and
     are spread over a long one, the first at its start, the last at its end. Even frames: 12 from the
     first frame to the last.
 
@@ -162,7 +162,7 @@ def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:
     last_frame_s = max(0.0, info.duration_s - 1.5 / info.frame_rate)
     even = tuple(float(t) for t in np.linspace(0.0, last_frame_s, EVEN_FRAMES))
     fit = round(info.duration_s * info.frame_rate) // WINDOW_FRAMES
-    wanted = min(MAX_WINDOWS, max(MIN_WINDOWS, math.ceil(math.sqrt(info.duration_s))))
+    wanted = min(MAX_WINDOWS, max(MIN_WINDOWS, round(math.sqrt(info.duration_s))))
     count = max(1, fit if thorough else min(fit, wanted))
     # Where there is room, two frames more: at an uneven frame rate the last window would come short.
     spare = 0.5 if count == fit else 2.5
