@@ -69,7 +69,7 @@ def _rows(name: str, rows: dict[str, str]) -> str:
 
 def _summary(entry: DetectorEntry) -> str:
     weight = entry.calibration.weight
-    say = f"{weight:.3g}" if weight else "0: reported, not counted (no better than chance on validation)"
+    say = f"{weight:.3g}" if weight else "0: reported, not counted (adds nothing to the others on validation)"
     rows = {
         "file": _file(entry.model),
         "licence": entry.model.licence,

@@ -84,7 +84,7 @@ class TerminalReport:
             self._line(Text(f"{run.excluded} {noun} excluded", style="dim"))
         if self._showed_uncounted:
             names = ", ".join(SPECS[name].title for name in run.not_counted)
-            self._line(Text(f"not counted: {names} (no better than chance on validation)", style="dim"))
+            self._line(Text(f"not counted: {names} (adds nothing to the others on validation)", style="dim"))
         if self._verbose:
             self._line(Text(f"deepscan {run.version} on {run.provider}, {run.precision}", style="dim"))
 

@@ -104,7 +104,7 @@ def test_the_most_suspicious_faces_come_first_and_the_rest_is_counted() -> None:
 def test_a_detector_without_a_say_is_marked() -> None:
     text = shown(run([scanned()], not_counted=("sola",)))
     assert "not counted" in next(line for line in text.splitlines() if "SOLA " in line)
-    assert "not counted: SOLA (no better than chance on validation)" in text
+    assert "not counted: SOLA (adds nothing to the others on validation)" in text
     assert "not counted" not in shown(run([failed()], not_counted=("sola",))), "no detector is shown"
 
 
