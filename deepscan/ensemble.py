@@ -9,8 +9,8 @@ What is said of a track is worked out in logits, in three steps:
 3. Fusion: a weighted sum of the calibrated logits plus a bias. When a detector has no score for a
    track (too few frames, or not asked for), the weights of those that have one are scaled up towards the
    same total, so that a short track is not pulled towards 0.5; but to 1 at the most, which is what a
-   detector says when nobody else does. Detectors of weight 0 (they add nothing to the others on validation) are
-   calibrated and reported, but have no say.
+   detector says when nobody else does. Detectors of weight 0 (on validation they add nothing to the
+   others) are calibrated and reported, but have no say.
 
 A file is as fake as its most suspicious track, and a file with many faces has many chances of a false
 alarm. ``weigh_tracks`` takes that out before any verdict, so that a crowd is flagged by mistake no more

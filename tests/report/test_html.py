@@ -179,7 +179,12 @@ def test_provenance_names_versions_weights_and_settings() -> None:
     text = html.fromstring(page(report)).xpath("string(//footer)")
     assert "2026-01-02 03:04 UTC" in text
     assert all(sha256 in text for sha256 in report.weights.values())
-    for words in ("deepscan0.1.0", "onnxruntime", "fake from0.8000", "not counted: adds nothing to the others"):
+    for words in (
+        "deepscan0.1.0",
+        "onnxruntime",
+        "fake from0.8000",
+        "not counted: adds nothing to the others",
+    ):
         assert words in text.replace("\n", "")
 
 
