@@ -258,7 +258,7 @@ def test_windows_are_consecutive_and_do_not_overlap(suffix: str, tmp_path: Path)
     info, found, coverage = read(path)
 
     taken = windows(found)
-    assert [len(w) for w in taken] == [WINDOW_FRAMES] * 4
+    assert [len(w) for w in taken] == [WINDOW_FRAMES] * 3
     for window in taken:
         assert np.allclose(np.diff([f.pts_s for f in window]), 0.04, atol=0.002)
     assert taken[0][0].pts_s == 0.0
