@@ -31,6 +31,8 @@ from deepscan.training.prepare import Sample
 Batch = dict[str, torch.Tensor]
 CANDIDATES = 4
 """People of whom the nearest lends a face for a swap."""
+DRAWN_LENDERS = 0.3
+"""Share of them that are the corpus' own forged photos, such as portraits of nobody, where it has any."""
 
 
 @dataclass(frozen=True)
@@ -184,12 +186,14 @@ class Cast:
     def __init__(self, cache: Path, samples: Sequence[Sample], generators: Sequence[Redrawer]) -> None:
         self._cache = cache
         self._real = [sample for sample in samples if sample.label == "real"]
+        self._drawn = [sample for sample in samples if sample.label == "fake" and sample.kind == "photo"]
         self._generators = list(generators)
 
     def material(self, sample: Sample, clip: Faces, whole: Faces, rng: np.random.Generator) -> Material:
         """What ``clip``, cut from ``whole``, a face of ``sample``, can be forged from."""
-        drawn = rng.choice(len(self._real), CANDIDATES)
-        lenders = [self._real[int(i)] for i in drawn]
+        lenders = [self._real[int(i)] for i in rng.choice(len(self._real), CANDIDATES)]
+        if self._drawn:
+            lenders = [self._drawn_or(lender, rng) for lender in lenders]
         others = [
             self._lent(lender, len(clip.frames), rng)
             for lender in lenders
@@ -197,6 +201,9 @@ class Cast:
         ]
         moments = Face(whole.frames, whole.mesh)
         return Material(Face(clip.frames, clip.mesh), moments, others, self._generators)
+
+    def _drawn_or(self, lender: Sample, rng: np.random.Generator) -> Sample:
+        return self._drawn[int(rng.integers(len(self._drawn)))] if rng.random() < DRAWN_LENDERS else lender
 
     def _lent(self, sample: Sample, count: int, rng: np.random.Generator) -> Face:
         faces = load_faces(self._cache / sample.folder)

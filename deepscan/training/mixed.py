@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from deepscan.training.data import (
     usable,
 )
 from deepscan.training.forge.degrade import Degradation
-from deepscan.training.forge.masks import hull_mask
+from deepscan.training.forge.masks import hull_mask, picture_box
 from deepscan.training.parallel import Place
 from deepscan.training.prepare import MASKS, Sample
 
@@ -43,7 +44,11 @@ SORT, OWN = 1, 2
 
 
 class OwnPairs:
-    """Real samples and a corpus' own forgeries, paired: of the same person where both are there."""
+    """Real samples and a corpus' own forgeries, paired: of the same person where both are there.
+
+    Both show as much around the face as the one that shows less: a portrait that ends at the chin is no
+    forgery for that, and beside an ample photograph its black border would say that it is.
+    """
 
     def __init__(
         self,
@@ -81,19 +86,28 @@ class OwnPairs:
         real = reals[int(rng.integers(len(reals)))]
         shared = self._degrade(rng)
         view = View.draw(rng) if self._augment else View()
-        halves = [self._cut(sample, rng, shared, view) for sample in (real, fake)]
+        chosen = [self._choose(sample, rng) for sample in (real, fake)]
+        seen = np.stack([surroundings(faces) for _, faces in chosen])
+        common = np.concatenate([seen[:, :2].max(0), seen[:, 2:].min(0)])
+        halves = [
+            self._cut(sample, frames, framed(faces, common), shared, view)
+            for sample, (frames, faces) in zip((real, fake), chosen, strict=True)
+        ]
         return {
             **{name: torch.from_numpy(np.stack([half[name] for half in halves])) for name in halves[0]},
             "label": torch.tensor([0, 1]),
         }
 
+    def _choose(self, sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.int64], Faces]:
+        """Which frames form the clip, and the clip."""
+        whole = load_faces(self._cache / sample.folder)
+        chosen = choose_frames(len(whole.frames), self._spec, rng, stills=self._stills)
+        return chosen, whole.take(chosen)
+
     def _cut(
-        self, sample: Sample, rng: np.random.Generator, shared: Degradation, view: View
+        self, sample: Sample, chosen: NDArray[np.int64], faces: Faces, shared: Degradation, view: View
     ) -> dict[str, NDArray[Any]]:
         folder = self._cache / sample.folder
-        whole = load_faces(folder)
-        chosen = choose_frames(len(whole.frames), self._spec, rng, stills=self._stills)
-        faces = whole.take(chosen)
         size = (faces.frames.shape[1], faces.frames.shape[2])
         affines = clip_affines(faces, self._spec, view)
         hulls = np.stack([hull_mask(points, "face", size) for points in faces.mesh])
@@ -167,6 +181,32 @@ class FixedOwnPairs(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng((self._seed, number, OWN))
         return self._own.pair(rng, self._own.fake[number])
+
+
+def surroundings(faces: Faces) -> NDArray[np.float64]:
+    """How far the picture of the first frame reaches: left, top, right and bottom from the face's centre.
+
+    In units of the root of the face's area; left and top are negative.
+    """
+    rows, columns = picture_box(faces.frames[0])
+    reach = np.array([columns.start, rows.start, columns.stop, rows.stop], np.float64)
+    centre, unit = _centre_and_unit(faces)
+    return (reach - np.tile(centre, 2)) / unit
+
+
+def framed(faces: Faces, reach: NDArray[np.float64]) -> Faces:
+    """The same faces, black beyond ``reach``, which is measured as by ``surroundings``."""
+    centre, unit = _centre_and_unit(faces)
+    edges = np.rint(reach * unit + np.tile(centre, 2)).astype(int)
+    left, top, right, bottom = np.clip(edges, 0, np.tile(faces.frames.shape[2:0:-1], 2))
+    frames = np.zeros_like(faces.frames)
+    frames[:, top:bottom, left:right] = faces.frames[:, top:bottom, left:right]
+    return replace(faces, frames=frames)
+
+
+def _centre_and_unit(faces: Faces) -> tuple[NDArray[np.float64], float]:
+    low, high = faces.boxes[0, :2].astype(np.float64), faces.boxes[0, 2:].astype(np.float64)
+    return (low + high) / 2, float(np.sqrt(np.prod(high - low)))
 
 
 def _forged(

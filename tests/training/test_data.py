@@ -311,6 +311,24 @@ def test_only_real_samples_are_forged(prepared: Prepared) -> None:
 
 
 @pytest.mark.usefixtures("no_h264")
+def lenders(prepared: Prepared, samples: list[Sample], draws: int = 60) -> list[tuple[int, ...]]:
+    """Shapes of the frames that others lend to the photographed person's forgeries."""
+    cast = data.Cast(prepared.cache, samples, [])
+    (target,) = (s for s in samples if (s.kind, s.label) == ("photo", "real"))
+    faces = load_faces(prepared.cache / target.folder)
+    materials = (cast.material(target, faces, faces, RNG(seed)) for seed in range(draws))
+    return [other.frames.shape[1:] for material in materials for other in material.others]
+
+
+def test_forged_photos_lend_their_faces_too(prepared: Prepared) -> None:
+    (forged,) = (s for s in prepared.samples if s.label == "fake")
+    shape = load_faces(prepared.cache / forged.folder).frames.shape[1:]
+    real = [s for s in prepared.samples if s.label == "real"]
+    assert shape not in lenders(prepared, real)
+    lent = lenders(prepared, [*real, forged])
+    assert 0.2 < lent.count(shape) / (60 * data.CANDIDATES) < 0.4
+
+
 def test_validation_pairs_are_the_same_in_every_run(prepared: Prepared) -> None:
     side = [s for s in prepared.samples if s.split == "val"]
     one, other = (FixedPairs(prepared.cache, side, SPECS["local_features"]) for _ in range(2))

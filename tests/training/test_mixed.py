@@ -66,6 +66,29 @@ def test_a_known_mask_is_cut_with_its_frames(prepared: Prepared, owned: list[Sam
     assert not pair["forged"][0].any()
 
 
+def test_both_show_as_much_around_the_face(prepared: Prepared, owned: list[Sample], tmp_path: Path) -> None:
+    source = next(s for s in owned if (s.kind, s.label) == ("photo", "real"))
+    for name in ("ample", "tight"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "faces.npz").symlink_to(prepared.cache / source.folder / "faces.npz")
+    frames = np.maximum(np.load(prepared.cache / source.folder / "frames.npy"), 1)
+    np.save(tmp_path / "ample" / "frames.npy", frames)
+    with np.load(tmp_path / "tight" / "faces.npz") as faces:
+        left, top, right, bottom = faces["boxes"][0].astype(int)
+    tight = np.zeros_like(frames)
+    tight[:, top - 8 : bottom + 3, left - 5 : right + 9] = frames[
+        :, top - 8 : bottom + 3, left - 5 : right + 9
+    ]
+    np.save(tmp_path / "tight" / "frames.npy", tight)
+    samples = [replace(source, folder="ample"), replace(source, folder="tight", label="fake")]
+    pairs = OwnPairs(
+        tmp_path, samples, SPECS["gml"], stills=True, degrade=lambda rng: Degradation.none(), augment=False
+    )
+    real, fake = pairs.pair(np.random.default_rng(0))["pixels"].numpy()
+    np.testing.assert_array_equal(real, fake)
+    assert (fake == 0).mean() > 0.2 and fake.any(), "the picture ends inside the crop"
+
+
 def test_a_stream_mixes_whole_batches_and_resumes(prepared: Prepared, owned: list[Sample]) -> None:
     side = [s for s in owned if s.split == "train"]
 
