@@ -1,0 +1,98 @@
+"""Drawn portraits beside photographs cut as close: a corpus of both for `deepscan evaluate`.
+
+    python benchmarks/portraits.py photos.csv --real 'canada:*' portraits/portraits.csv output
+
+Generators put out portraits that end close to the head. Beside ample photographs that alone would tell them
+apart, so the photographs are cut to what the portraits show around a face, in the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from csv import DictWriter
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from deepscan.devices import CPU
+from deepscan.faces import Face, FaceEngine
+from deepscan.training.corpora import Source, read_corpus
+from deepscan.training.rehearsal import COLUMNS, CORPUS
+from deepscan.weights import Weights
+
+QUALITY = 92
+Picture = NDArray[np.uint8]
+Reach = NDArray[np.float64]
+"""(4,): left, top, right and bottom from a face's centre, in roots of its area."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cut photographs as close as drawn portraits.")
+    parser.add_argument("photos", type=Path, help="CSV of genuine photographs")
+    parser.add_argument("portraits", type=Path, help="CSV that deepscan.training.portraits writes")
+    parser.add_argument("output", type=Path, help="folder for the photographs and the corpus.csv of both")
+    parser.add_argument("--real", default="*", help="pattern of the photographed people")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    photos = [row for row in read_corpus(options.photos) if fnmatchcase(row.identity, options.real)]
+    portraits = read_corpus(options.portraits)
+    count = write(photos, portraits, options.output)
+    Console().print(f"{count} photos in {options.output}; deepscan evaluate {options.output / CORPUS}")
+
+
+def write(photos: Sequence[Source], portraits: Sequence[Source], folder: Path) -> int:
+    """Cut the photographs and write the CSV; the number of pictures of both kinds that show a face."""
+    engine = FaceEngine(Weights(None).face_path(), providers=[CPU], threads=1)
+    seen = [(row, *look(row.file, engine)) for row in portraits]
+    reaches = [reach_of(picture, face) for _, picture, face in seen if face is not None]
+    reach = np.median(np.stack(reaches), axis=0)
+    rows = [(row, str(row.file.resolve())) for row, _, face in seen if face is not None]
+    for row in photos:
+        picture, face = look(row.file, engine)
+        if face is not None:
+            name = f"{row.file.stem}.jpg"
+            Image.fromarray(cut(picture, face, reach)).save(folder / name, quality=QUALITY)
+            rows.append((row, name))
+    with (folder / CORPUS).open("w", newline="", encoding="utf-8") as file:
+        table = DictWriter(file, COLUMNS)
+        table.writeheader()
+        for row, name in rows:
+            facts = {key: getattr(row, key) for key in COLUMNS if key != "file"}
+            table.writerow({"file": name, **facts})
+    return len(rows)
+
+
+def look(path: Path, engine: FaceEngine) -> tuple[Picture, Face | None]:
+    """A picture and its largest face."""
+    picture = np.asarray(Image.open(path).convert("RGB"), np.uint8)
+    return picture, max(engine.detect(picture), key=lambda face: face.size_px, default=None)
+
+
+def reach_of(picture: Picture, face: Face) -> Reach:
+    """How far the picture reaches around the face."""
+    centre, unit = centre_and_unit(face)
+    corners = np.array([0, 0, picture.shape[1], picture.shape[0]], np.float64)
+    reach: Reach = (corners - np.tile(centre, 2)) / unit
+    return reach
+
+
+def cut(picture: Picture, face: Face, reach: Reach) -> Picture:
+    """What lies within ``reach`` of the face."""
+    centre, unit = centre_and_unit(face)
+    edges = np.rint(reach * unit + np.tile(centre, 2)).astype(int)
+    left, top, right, bottom = np.clip(edges, 0, np.tile(picture.shape[1::-1], 2))
+    return np.ascontiguousarray(picture[top:bottom, left:right])
+
+
+def centre_and_unit(face: Face) -> tuple[NDArray[np.float64], float]:
+    low, high = face.box[:2].astype(np.float64), face.box[2:].astype(np.float64)
+    return (low + high) / 2, float(np.sqrt(np.prod(high - low)))
+
+
+if __name__ == "__main__":
+    main()
