@@ -22,13 +22,12 @@ from rich.console import Console
 from deepscan.devices import CPU
 from deepscan.faces import Face, FaceEngine
 from deepscan.training.corpora import Source, read_corpus
+from deepscan.training.framing import Reach, reach_of, within
 from deepscan.training.rehearsal import COLUMNS, CORPUS
 from deepscan.weights import Weights
 
 QUALITY = 92
 Picture = NDArray[np.uint8]
-Reach = NDArray[np.float64]
-"""(4,): left, top, right and bottom from a face's centre, in roots of its area."""
 
 
 def main() -> None:
@@ -49,14 +48,17 @@ def write(photos: Sequence[Source], portraits: Sequence[Source], folder: Path) -
     """Cut the photographs and write the CSV; the number of pictures of both kinds that show a face."""
     engine = FaceEngine(Weights(None).face_path(), providers=[CPU], threads=1)
     seen = [(row, *look(row.file, engine)) for row in portraits]
-    reaches = [reach_of(picture, face) for _, picture, face in seen if face is not None]
+    reaches = [reach_of_picture(picture, face) for _, picture, face in seen if face is not None]
     reach = np.median(np.stack(reaches), axis=0)
     rows = [(row, str(row.file.resolve())) for row, _, face in seen if face is not None]
     for row in photos:
         picture, face = look(row.file, engine)
         if face is not None:
             name = f"{row.file.stem}.jpg"
-            Image.fromarray(cut(picture, face, reach)).save(folder / name, quality=QUALITY)
+            rows_px, columns_px = within(reach, face.box, (picture.shape[0], picture.shape[1]))
+            Image.fromarray(np.ascontiguousarray(picture[rows_px, columns_px])).save(
+                folder / name, quality=QUALITY
+            )
             rows.append((row, name))
     with (folder / CORPUS).open("w", newline="", encoding="utf-8") as file:
         table = DictWriter(file, COLUMNS)
@@ -73,25 +75,9 @@ def look(path: Path, engine: FaceEngine) -> tuple[Picture, Face | None]:
     return picture, max(engine.detect(picture), key=lambda face: face.size_px, default=None)
 
 
-def reach_of(picture: Picture, face: Face) -> Reach:
+def reach_of_picture(picture: Picture, face: Face) -> Reach:
     """How far the picture reaches around the face."""
-    centre, unit = centre_and_unit(face)
-    corners = np.array([0, 0, picture.shape[1], picture.shape[0]], np.float64)
-    reach: Reach = (corners - np.tile(centre, 2)) / unit
-    return reach
-
-
-def cut(picture: Picture, face: Face, reach: Reach) -> Picture:
-    """What lies within ``reach`` of the face."""
-    centre, unit = centre_and_unit(face)
-    edges = np.rint(reach * unit + np.tile(centre, 2)).astype(int)
-    left, top, right, bottom = np.clip(edges, 0, np.tile(picture.shape[1::-1], 2))
-    return np.ascontiguousarray(picture[top:bottom, left:right])
-
-
-def centre_and_unit(face: Face) -> tuple[NDArray[np.float64], float]:
-    low, high = face.box[:2].astype(np.float64), face.box[2:].astype(np.float64)
-    return (low + high) / 2, float(np.sqrt(np.prod(high - low)))
+    return reach_of((0, 0, picture.shape[1], picture.shape[0]), face.box)
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ CARD = """# {title}
 Data: {data}
 Licences and credits: {credits}
 
-Every forgery seen in training was made on the fly from real faces, by the families that the recipe names
-(`deepscan/training/forge/`). No forgery of another tool was seen.
+Forgeries were made on the fly from real faces, by the families that the recipe names
+(`deepscan/training/forge/`); what another tool drew or redrew, the data names.
 
 ## What was measured
 

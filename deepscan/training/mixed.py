@@ -34,6 +34,7 @@ from deepscan.training.data import (
 )
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.forge.masks import hull_mask, picture_box
+from deepscan.training.framing import Reach, reach_of, within
 from deepscan.training.parallel import Place
 from deepscan.training.prepare import MASKS, Sample
 
@@ -183,30 +184,18 @@ class FixedOwnPairs(Dataset[Batch]):
         return self._own.pair(rng, self._own.fake[number])
 
 
-def surroundings(faces: Faces) -> NDArray[np.float64]:
-    """How far the picture of the first frame reaches: left, top, right and bottom from the face's centre.
-
-    In units of the root of the face's area; left and top are negative.
-    """
+def surroundings(faces: Faces) -> Reach:
+    """How far the picture of the first frame reaches around its face."""
     rows, columns = picture_box(faces.frames[0])
-    reach = np.array([columns.start, rows.start, columns.stop, rows.stop], np.float64)
-    centre, unit = _centre_and_unit(faces)
-    return (reach - np.tile(centre, 2)) / unit
+    return reach_of((columns.start, rows.start, columns.stop, rows.stop), faces.boxes[0])
 
 
-def framed(faces: Faces, reach: NDArray[np.float64]) -> Faces:
-    """The same faces, black beyond ``reach``, which is measured as by ``surroundings``."""
-    centre, unit = _centre_and_unit(faces)
-    edges = np.rint(reach * unit + np.tile(centre, 2)).astype(int)
-    left, top, right, bottom = np.clip(edges, 0, np.tile(faces.frames.shape[2:0:-1], 2))
+def framed(faces: Faces, reach: Reach) -> Faces:
+    """The same faces, black beyond ``reach`` of the first frame's."""
+    rows, columns = within(reach, faces.boxes[0], (faces.frames.shape[1], faces.frames.shape[2]))
     frames = np.zeros_like(faces.frames)
-    frames[:, top:bottom, left:right] = faces.frames[:, top:bottom, left:right]
+    frames[:, rows, columns] = faces.frames[:, rows, columns]
     return replace(faces, frames=frames)
-
-
-def _centre_and_unit(faces: Faces) -> tuple[NDArray[np.float64], float]:
-    low, high = faces.boxes[0, :2].astype(np.float64), faces.boxes[0, 2:].astype(np.float64)
-    return (low + high) / 2, float(np.sqrt(np.prod(high - low)))
 
 
 def _forged(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import io
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class Sitting:
 
     Attributes:
         noise: ``(512,)`` float32, what the style is mapped from.
-        truncation: how far from the mean style; less is more ordinary (Karras et al. 2019, section B).
+        truncation: how far from the mean style; less is more ordinary (Karras et al. 2019, appendix B).
         face_px: width of the face in the stored picture.
         quality: of the JPEG.
         subsampling: of its colours, as Pillow counts: 0 is none.
@@ -76,7 +77,11 @@ class Sitting:
 
 
 def portraits(folder: Path, count: int, seed: int) -> Iterator[bytes]:
-    """``count`` JPEG files by the networks in ``folder``; each is fixed by the seed and its number."""
+    """``count`` JPEG files by the networks in ``folder``; each is fixed by the seed and its number.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
     import openvino
 
     core = openvino.Core()
@@ -118,6 +123,11 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     if not all((given.data / name).is_file() for name in (MAPPING, SYNTHESIS)):
         print(f"{given.data} holds no {MAPPING} and {SYNTHESIS}", file=sys.stderr)
+        return 2
+    try:
+        importlib.import_module("openvino")
+    except ImportError:
+        print("OpenVINO runs these networks: pip install openvino", file=sys.stderr)
         return 2
     print(write_corpus(given.data, given.out, given.count, given.seed))
     return 0

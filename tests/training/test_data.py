@@ -310,7 +310,6 @@ def test_only_real_samples_are_forged(prepared: Prepared) -> None:
     assert len(FixedPairs(prepared.cache, fakes, SPECS["sola"])) == 0
 
 
-@pytest.mark.usefixtures("no_h264")
 def lenders(prepared: Prepared, samples: list[Sample], draws: int = 60) -> list[tuple[int, ...]]:
     """Shapes of the frames that others lend to the photographed person's forgeries."""
     cast = data.Cast(prepared.cache, samples, [])
@@ -329,6 +328,7 @@ def test_forged_photos_lend_their_faces_too(prepared: Prepared) -> None:
     assert 0.2 < lent.count(shape) / (60 * data.CANDIDATES) < 0.4
 
 
+@pytest.mark.usefixtures("no_h264")
 def test_validation_pairs_are_the_same_in_every_run(prepared: Prepared) -> None:
     side = [s for s in prepared.samples if s.split == "val"]
     one, other = (FixedPairs(prepared.cache, side, SPECS["local_features"]) for _ in range(2))

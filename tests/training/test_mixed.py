@@ -76,9 +76,8 @@ def test_both_show_as_much_around_the_face(prepared: Prepared, owned: list[Sampl
     with np.load(tmp_path / "tight" / "faces.npz") as faces:
         left, top, right, bottom = faces["boxes"][0].astype(int)
     tight = np.zeros_like(frames)
-    tight[:, top - 8 : bottom + 3, left - 5 : right + 9] = frames[
-        :, top - 8 : bottom + 3, left - 5 : right + 9
-    ]
+    shown = (slice(None), slice(top - 8, bottom + 3), slice(left - 5, right + 9))
+    tight[shown] = frames[shown]
     np.save(tmp_path / "tight" / "frames.npy", tight)
     samples = [replace(source, folder="ample"), replace(source, folder="tight", label="fake")]
     pairs = OwnPairs(

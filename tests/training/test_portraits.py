@@ -82,6 +82,15 @@ def test_a_portrait_is_fixed_by_the_seed_and_its_number(networks: Path) -> None:
     assert list(portraits.portraits(networks, 1, 8)) != one
 
 
+def test_without_openvino_it_says_what_to_install(
+    networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert main([str(networks), str(tmp_path / "out")]) == 2
+    assert "pip install openvino" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_without_the_networks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), str(tmp_path / "out")]) == 2
     assert MAPPING in capsys.readouterr().err
