@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import av
 from av.packet import Packet
@@ -43,24 +42,28 @@ class Floor:
         return self.decode_s + self.nets_s
 
 
-def measure(paths: Sequence[Path], config: ScanConfig, repeats: int) -> Floor:
-    """The floor of scanning these files one after the other; medians of ``repeats``."""
-    scanner = Scanner(config)
-    # As in a scan: the weights of the device that is scanned on, but never more than one thread.
-    loaded = networks.load(replace(config, threads=1), Weights(config.weights))
-    detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
-    decode_s = nets_s = 0.0
-    count = 0
-    for number, path in enumerate(paths):
-        with recorded_clips() as clips:
-            scanner.scan(path)
-        wanted = _wanted_times(path)
-        decode_s += median(_decode(path, wanted) for _ in range(repeats))
-        if number == 0:
-            _score(detectors, clips)  # a network's first run allocates what the later ones find in place
-        nets_s += median(_score(detectors, clips) for _ in range(repeats))
-        count += len(clips)
-    return Floor(decode_s, nets_s, count)
+class FloorMeter:
+    """Measures floors, with models that are loaded once."""
+
+    def __init__(self, config: ScanConfig) -> None:
+        self._scanner = Scanner(config)
+        # As in a scan: the weights of the device that is scanned on, but never more than one thread.
+        loaded = networks.load(replace(config, threads=1), Weights(config.weights))
+        self._detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
+
+    def measure(self, paths: Sequence[Path]) -> Floor:
+        """The floor of scanning these files one after the other, measured once."""
+        decode_s = nets_s = 0.0
+        count = 0
+        for number, path in enumerate(paths):
+            with recorded_clips() as clips:
+                self._scanner.scan(path)
+            decode_s += _decode(path, _wanted_times(path))
+            if number == 0:
+                _score(self._detectors, clips)  # a first run allocates what the later ones find in place
+            nets_s += _score(self._detectors, clips)
+            count += len(clips)
+        return Floor(decode_s, nets_s, count)
 
 
 def _score(detectors: dict[str, Detector], clips: Sequence[tuple[str, Clip]]) -> float:

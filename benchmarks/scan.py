@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import floor
 import footage
 import measure
+from floor import Floor, FloorMeter
 from measure import Cost, middle_cost
 from rich.console import Console
 from rich.table import Table
@@ -64,7 +64,7 @@ class Warm:
 
 @dataclass(frozen=True)
 class Result:
-    """One case: every repeat, and the floor under them."""
+    """One case: every repeat, and the floor measured beside each."""
 
     case: str
     files: int
@@ -72,22 +72,29 @@ class Result:
     cores: int
     cold: list[Cost]
     warm: list[Warm]
-    floor: floor.Floor
+    floor: list[Floor]
 
     def document(self) -> dict[str, Any]:
         """For JSON: the measured values, and the medians that the table shows."""
-        floor_wall_s = self.floor.cpu_s / self.cores
-        warm = middle_cost([go.cost for go in self.warm])
+        warm = [go.cost for go in self.warm]
         return {
             **asdict(self),
-            "floor_wall_s": floor_wall_s,
             "medians": {
-                "cold": asdict(middle_cost(self.cold)),
-                "warm": asdict(warm),
+                "cold": {**asdict(middle_cost(self.cold)), **self._to_floor(self.cold)},
+                "warm": {**asdict(middle_cost(warm)), **self._to_floor(warm)},
                 "stages": {name: median(go.stages[name] for go in self.warm) for name in STAGES},
-                "wall_to_floor": warm.wall_s / floor_wall_s,
-                "cpu_to_floor": warm.cpu_s / self.floor.cpu_s,
+                "floor_wall_s": median(least.cpu_s for least in self.floor) / self.cores,
+                "floor_decode_s": median(least.decode_s for least in self.floor),
+                "floor_nets_s": median(least.nets_s for least in self.floor),
             },
+        }
+
+    def _to_floor(self, costs: list[Cost]) -> dict[str, float]:
+        """Medians of the repeats' own ratios: a busy moment of the machine meets both sides of one."""
+        pairs = list(zip(costs, self.floor, strict=True))
+        return {
+            "wall_to_floor": median(cost.wall_s / (least.cpu_s / self.cores) for cost, least in pairs),
+            "cpu_to_floor": median(cost.cpu_s / least.cpu_s for cost, least in pairs),
         }
 
 
@@ -130,11 +137,22 @@ def _cases(folder: Path, cores: int, *, quick: bool) -> list[Recipe]:
 
 
 def _measure(case: Case, weights: Path, cores: int, repeats: int) -> Result:
-    cold = [_cold(case, weights) for _ in range(repeats)]
-    warm = _warm(case, ScanConfig(weights=weights, threads=thread_count(None, case.jobs)), repeats)
-    with ProcessPoolExecutor(1, SPAWN) as worker:
-        least = worker.submit(floor.measure, case.paths, ScanConfig(weights=weights, threads=1), repeats)
-        return Result(case.name, len(case.paths), case.jobs, cores, cold, warm, least.result())
+    """Cold, warm and the floor in turn, so that the machine's busy moments meet all three."""
+    config = ScanConfig(weights=weights, threads=thread_count(None, case.jobs))
+    barrier = SPAWN.Barrier(case.jobs)
+    cold, warm, least = [], [], []
+    with (
+        ProcessPoolExecutor(case.jobs, SPAWN, _start_worker, (config, barrier)) as workers,
+        ProcessPoolExecutor(1, SPAWN, _start_meter, (ScanConfig(weights=weights, threads=1),)) as meter,
+    ):
+        for warming in [workers.submit(_warm_up, case.paths[0]) for _ in range(case.jobs)]:
+            warming.result()
+        meter.submit(_floor, case.paths[:1]).result()
+        for _ in range(repeats):
+            cold.append(_cold(case, weights))
+            warm.append(_warm(case, workers))
+            least.append(meter.submit(_floor, case.paths).result())
+    return Result(case.name, len(case.paths), case.jobs, cores, cold, warm, least)
 
 
 def _cold(case: Case, weights: Path) -> Cost:
@@ -144,31 +162,34 @@ def _cold(case: Case, weights: Path) -> Cost:
     return measure.run(measure.deepscan_command(case.paths, *options), ends_with=(0, 1))
 
 
-def _warm(case: Case, config: ScanConfig, repeats: int) -> list[Warm]:
-    """With workers that have scanned a file before."""
-    barrier = SPAWN.Barrier(case.jobs)
-    goes = []
-    with ProcessPoolExecutor(case.jobs, SPAWN, _start_worker, (config, barrier)) as pool:
-        for warming in [pool.submit(_warm_up, case.paths[0]) for _ in range(case.jobs)]:
-            warming.result()
-        for _ in range(repeats):
-            started = time.perf_counter()
-            done = list(pool.map(_scan, case.paths))
-            wall_s = time.perf_counter() - started
-            stages = {name: sum(used[name] for used, _ in done) for name in STAGES}
-            goes.append(Warm(Cost(wall_s, sum(stages.values()), max(rss for _, rss in done)), stages))
-    return goes
+def _warm(case: Case, workers: ProcessPoolExecutor) -> Warm:
+    """One go with workers that have scanned a file before."""
+    started = time.perf_counter()
+    done = list(workers.map(_scan, case.paths))
+    wall_s = time.perf_counter() - started
+    stages = {name: sum(used[name] for used, _ in done) for name in STAGES}
+    return Warm(Cost(wall_s, sum(stages.values()), max(rss for _, rss in done)), stages)
 
 
 _scanner: Scanner
 _barrier: Barrier
 _clock: StageClock
+_meter: FloorMeter
 
 
 def _start_worker(config: ScanConfig, barrier: Barrier) -> None:
     global _scanner, _barrier, _clock
     _scanner, _barrier, _clock = Scanner(config), barrier, StageClock()
     watch(_clock)
+
+
+def _start_meter(config: ScanConfig) -> None:
+    global _meter
+    _meter = FloorMeter(config)
+
+
+def _floor(paths: Sequence[Path]) -> Floor:
+    return _meter.measure(paths)
 
 
 def _warm_up(path: Path) -> None:
@@ -197,18 +218,18 @@ def _tables(cases: list[dict[str, Any]]) -> list[Table]:
     costs = Table(*headings, title="Scans: medians (peak memory: the largest)")
     stages = Table("", *STAGES, "floor decode", "floor nets", title="CPU seconds by stage, warm")
     for case in cases:
-        medians, least = case["medians"], case["floor"]
-        floor_cpu_s = least["decode_s"] + least["nets_s"]
+        medians = case["medians"]
         for state in ("cold", "warm"):
             cost = medians[state]
-            figures = (cost["wall_s"], cost["cpu_s"], case["floor_wall_s"])
+            figures = (cost["wall_s"], cost["cpu_s"], medians["floor_wall_s"])
             wall, cpu, bound = (f"{figure:.2f}" for figure in figures)
-            ratios = (cost["wall_s"] / case["floor_wall_s"], cost["cpu_s"] / floor_cpu_s)
+            ratios = (cost["wall_to_floor"], cost["cpu_to_floor"])
             costs.add_row(
                 f"{case['case']}, {state}", wall, cpu, f"{cost['peak_rss_mb']:.0f}", bound,
                 *(f"{ratio:.2f}" for ratio in ratios),
             )  # fmt: skip
-        values = [*(medians["stages"][name] for name in STAGES), least["decode_s"], least["nets_s"]]
+        own = (medians["stages"][name] for name in STAGES)
+        values = [*own, medians["floor_decode_s"], medians["floor_nets_s"]]
         stages.add_row(case["case"], *(f"{value:.2f}" for value in values))
     return [costs, stages]
 

@@ -152,7 +152,7 @@ class FaceEngine:
         small = (
             rgb if (small_w, small_h) == (w, h) else cv2.resize(rgb, (small_w, small_h), interpolation=way)
         )
-        canvas[:small_h, :small_w] = small[..., ::-1]
+        canvas[:small_h, :small_w] = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
         # Suppression is quadratic in what passes, so InsightFace must drop the faint ones itself.
         self._scrfd.det_thresh = confidence
         boxes, points = self._scrfd.detect(canvas, input_size=(canvas_w, canvas_h))

@@ -1,9 +1,11 @@
 """Frames -> face tracks: several faces at once, each followed until it leaves or the shot ends.
 
-Faces are looked for on the key frames of a window (its first and last frame, every fifth, none further
-apart than 0.2 s where frames are closer than that) and on every ``even`` frame; in between, boxes and
-points are interpolated linearly. ``FaceTracker.follow`` therefore lags by one key (five frames), by up to
-three while a face that was just lost may still come back, and never past the end of a window.
+Faces are looked for on the key frames of a window and on every frame outside of one; in between, boxes and
+points are interpolated linearly. Key frames are a window's first and last frame, and those five frames
+after the key before (none further apart than 0.2 s where frames are closer than that); ten frames after it
+(0.4 s) where two looks in a row have shown how every face there moves. ``FaceTracker.follow`` therefore lags
+by one key, by up to three while a face that was just lost may still come back, and never past the end of a
+window.
 
 Linking uses no appearance, so no face is ever identified:
 
@@ -27,21 +29,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.face_engine import Face, FaceEngine, iou
+from deepscan.media import WINDOW_FRAMES, Frame
 from deepscan.shots import ShotCuts
-
-if TYPE_CHECKING:
-    from deepscan.media import Frame
 
 __all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "SkippedFaces", "TrackedFace"]
 
 KEY_FRAMES = 5
 KEY_S = 0.21
+STEADY = 2
+"""How many times as far apart keys are while every face moves as foreseen."""
 CONFIDENCE_TO_STAY = 0.5
 MAX_MISSES = 2
 MOTION_S = 0.5
@@ -145,6 +146,7 @@ class FaceTracker:
         self._cuts = ShotCuts()
         self._live: list[_Live] = []
         self._pending: list[Frame] = []
+        self._window_seen = 0
         self._key: Frame | None = None
         self._in_segment: list[_Live] = []
         self._handed_on: dict[int, list[tuple[float, Face]]] = {}
@@ -183,7 +185,10 @@ class FaceTracker:
             if cut:
                 self._live = [track for track in self._live if self._cuts.stands(track.face.box)]
             self._pending.append(frame)
-            if self._is_key(frame):
+            self._window_seen = 0 if frame.window is None else self._window_seen + 1
+            if self._window_seen == WINDOW_FRAMES:
+                yield from self._close_segment()
+            elif self._is_key(frame):
                 self._look(frame)
                 if not any(track.misses and track.looks for track in self._live):
                     yield from self._hand_on()
@@ -194,22 +199,25 @@ class FaceTracker:
         return frame.window is not None and frame.window == self._pending[-1].window
 
     def _is_key(self, frame: Frame) -> bool:
-        """The first of its segment, single, ``even``, or far enough from the last key.
+        """The first of its segment, outside of windows, or far enough from the last key.
 
         ``frame`` is the last one pending. The last frame of a segment is not known as such before the
         segment is closed.
         """
-        if self._key is None or frame.even or frame.window is None:
+        if self._key is None or frame.window is None:
             return True
         frames_since = len(self._pending) - 1 - self._key_position()
         spacing_s = frame.pts_s - self._pending[-2].pts_s
-        return frames_since >= KEY_FRAMES or frame.pts_s + spacing_s - self._key.pts_s > KEY_S
+        steady = self._live and all(len(track.looks) > 1 and not track.misses for track in self._live)
+        far = STEADY if steady else 1
+        return frames_since >= far * KEY_FRAMES or frame.pts_s + spacing_s - self._key.pts_s > far * KEY_S
 
     def _key_position(self) -> int:
         return next(i for i, frame in enumerate(self._pending) if frame is self._key)
 
     def _close_segment(self) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         """Look at the last frame and hand on all that wait: no interpolation crosses this point."""
+        self._window_seen = 0
         if self._key is not self._pending[-1]:
             self._look(self._pending[-1])
         yield from self._hand_on(everything=True)

@@ -324,6 +324,17 @@ def test_plan_grows_slowly_and_has_a_cap() -> None:
         assert starts[-1] + WINDOW_FRAMES / 25 <= seconds
 
 
+def test_inner_windows_begin_at_even_moments() -> None:
+    wanted = plan(info_of(60.0))
+    assert len(wanted.window_starts_s) == 8
+    assert set(wanted.window_starts_s[:-1]) <= set(wanted.even_s)
+
+
+def test_windows_that_fill_a_file_stay_where_they_are() -> None:
+    wanted = plan(info_of(2.0))
+    assert wanted.window_starts_s == pytest.approx((0, 0.67, 1.34))
+
+
 def test_thorough_takes_every_frame(tmp_path: Path) -> None:
     path = make.portrait_clip(tmp_path / "t.mp4", 3.0, size=96)
     _, found, coverage = read(path, thorough=True)

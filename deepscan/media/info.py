@@ -149,8 +149,8 @@ def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:
 
     Windows: the square root of the duration in seconds, rounded, at least 3 and at most 12 (10 s: 3,
     60 s: 8), and never more than fit into the file back to back; so they tile a short file and
-    are spread over a long one, the first at its start, the last at its end. Even frames: 12 from the
-    first frame to the last.
+    are spread over a long one, the first at its start, the last at its end, those between where an even
+    frame is looked at anyway. Even frames: 12 from the first frame to the last.
 
     Args:
         info: of the probe.
@@ -167,5 +167,16 @@ def plan(info: MediaInfo, *, thorough: bool = False) -> SamplingPlan:
     # Where there is room, two frames more: at an uneven frame rate the last window would come short.
     spare = 0.5 if count == fit else 2.5
     last_window_s = max(0.0, info.duration_s - (WINDOW_FRAMES + spare) / info.frame_rate)
-    starts = tuple(float(t) for t in np.linspace(0.0, last_window_s, count)) if count > 1 else (0.0,)
-    return SamplingPlan(starts, even, everything=thorough)
+    starts = np.linspace(0.0, last_window_s, count) if count > 1 else np.zeros(1)
+    starts = _moved_to(even, starts, WINDOW_FRAMES / info.frame_rate)
+    return SamplingPlan(tuple(float(t) for t in starts), even, everything=thorough)
+
+
+def _moved_to(
+    even_s: tuple[float, ...], starts_s: NDArray[np.float64], window_s: float
+) -> NDArray[np.float64]:
+    """The inner windows at the even moments nearest to them, unless two of them would then meet."""
+    moved = starts_s.copy()
+    inner = starts_s[1:-1]
+    moved[1:-1] = np.asarray(even_s)[np.abs(inner[:, None] - np.asarray(even_s)).argmin(1)]
+    return moved if (np.diff(moved) > window_s).all() else starts_s
