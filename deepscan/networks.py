@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -115,10 +115,11 @@ def load(config: ScanConfig, weights: Weights) -> Mapping[str, Network]:
 def load_placed(
     config: ScanConfig, weights: Weights, placement: Placement, batch: int | None = None
 ) -> dict[str, Session]:
-    """The same, on a certain device; ``batch`` as for ``Session``."""
-    _, threads = side_by_side(thread_count(config.threads))
-    networks = {
-        name: Session(
+    """The same, on a certain device; on a CPU side by side. ``batch`` as for ``Session``."""
+    at_once, threads = side_by_side(thread_count(config.threads))
+
+    def session(name: str) -> Session:
+        return Session(
             weights.path(name),
             device=placement.device,
             precision=placement.precision,
@@ -126,8 +127,9 @@ def load_placed(
             frames=SPECS[name].frames,
             batch=batch,
         )
-        for name in config.detectors
-    }
+
+    with ThreadPoolExecutor(at_once if placement.device == "cpu" else 1, "loading") as loaders:
+        networks = dict(zip(config.detectors, loaders.map(session, config.detectors), strict=True))
     if placement.device != "cpu":
         for name, network in networks.items():
             network.warm_up(SPECS[name].clip_shape)
