@@ -83,8 +83,13 @@ class Panel:
             if len(self._gathered[name]) >= self._batches.get(name, 1):
                 self._ask_gathered(name)
 
-    def scores(self, track_id: int) -> dict[str, list[Score]]:
-        """What was said of a track, by detector; call once the file has ended."""
+    def scores(self, track_id: int, calibration: Calibration) -> dict[str, list[Score]]:
+        """What was said of a track, by detector; call once the file has ended.
+
+        Args:
+            track_id: the track.
+            calibration: for a face of its width: what a cascade goes by.
+        """
         for name in list(self._gathered):
             self._ask_gathered(name)
         self._take_answers(0)
@@ -124,14 +129,12 @@ class Cascade(Panel):
     def __init__(
         self,
         ask: Ask,
-        calibration: Calibration,
         batches: Mapping[str, int] | None = None,
         *,
         at_once: int = 1,
         keeper: EvidenceKeeper | None = None,
     ) -> None:
         super().__init__(ask, batches, at_once=at_once, keeper=keeper)
-        self._calibration = calibration
         self._waiting: dict[int, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         self._not_run: dict[int, dict[str, str]] = {}
         self._tracks: set[int] = set()
@@ -141,26 +144,26 @@ class Cascade(Panel):
             self._waiting[clip.track_id][name].append(clip)
             self._tracks.add(clip.track_id)
 
-    def scores(self, track_id: int) -> dict[str, list[Score]]:
+    def scores(self, track_id: int, calibration: Calibration) -> dict[str, list[Score]]:
         waiting = self._waiting.pop(track_id, {})
         for name in sorted(waiting, key=BY_COST.index):
-            reason = self._reason_not_to_ask(name, track_id)
+            reason = self._reason_not_to_ask(name, track_id, calibration)
             if reason is not None:
                 self._not_run.setdefault(track_id, {})[name] = reason
                 continue
             super().hear((name, clip) for clip in waiting[name])
-            super().scores(track_id)  # the next detector is asked or not for what this one says
-        return super().scores(track_id)
+            super().scores(track_id, calibration)  # the next detector is asked or not for what this one says
+        return super().scores(track_id, calibration)
 
     def not_run(self, track_id: int) -> dict[str, str]:
         return self._not_run.get(track_id, {})
 
-    def _reason_not_to_ask(self, name: str, track_id: int) -> str | None:
-        if self._calibration.detectors[name].weight == 0:
+    def _reason_not_to_ask(self, name: str, track_id: int, calibration: Calibration) -> str | None:
+        if calibration.detectors[name].weight == 0:
             return NO_SAY
         said = self._scores[track_id].items()
         logits = {other: aggregate([s.probability for s in scores]) for other, scores in said if scores}
-        fused = fuse_logits(logits, self._calibration)
+        fused = fuse_logits(logits, calibration)
         if fused is None:
             return None
         suspicion = fused - 2 * math.log(len(self._tracks))

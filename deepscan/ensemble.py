@@ -5,7 +5,8 @@ What is said of a track is worked out in logits, in three steps:
 1. ``aggregate``: a detector's clips over one track become one logit, their mean. Each clip's logit is
    held to +-``CLIP_LOGIT_LIMIT`` first, so that one saturated clip counts for no more than a few
    doubtful ones. Training fits the calibration on this very function.
-2. Calibration, per detector: ``logit / temperature + bias``.
+2. Calibration, per detector: ``logit / temperature + bias``. Where a face is narrower than the width that
+   the detector needs (``full_width_px``), its logit counts for less first, see ``Calibration.at``.
 3. Fusion: a weighted sum of the calibrated logits plus a bias. When a detector has no score for a
    track (too few frames, or not asked for), the weights of those that have one are scaled up towards the
    same total, so that a short track is not pulled towards 0.5; but to 1 at the most, which is what a
@@ -30,19 +31,37 @@ from deepscan.detectors.base import Score
 Verdict = Literal["fake", "real", "uncertain"]
 
 CLIP_LOGIT_LIMIT = 7.0  # probability 0.0009 .. 0.9991
+WIDTH_POWER = 4
+"""How fast a detector's word loses weight on narrow faces; of 2, 4 and 8 the rehearsed files cannot tell."""
+LEAST_TRUST = 1e-3
 
 
 @dataclass(frozen=True)
 class DetectorCalibration:
-    """How one detector's logits become comparable; ``weight`` 0 means reported but not counted."""
+    """How one detector's logits become comparable.
+
+    Attributes:
+        temperature: above 0.
+        bias: added to the logit over the temperature.
+        weight: in the fusion; 0 means reported but not counted.
+        full_width_px: width of a face from which its word counts in full; 0: at any width.
+    """
 
     temperature: float
     bias: float
     weight: float
+    full_width_px: float = 0.0
 
     def __call__(self, logit: float) -> float:
-        """Calibrated logit."""
+        """Calibrated logit, of a face that is wide enough."""
         return logit / self.temperature + self.bias
+
+    def at(self, face_width_px: float) -> DetectorCalibration:
+        """For a face of this width: the logit counts by the fourth power of its share of the full width."""
+        if not 0 < face_width_px < self.full_width_px:
+            return replace(self, full_width_px=0.0)
+        trust = max(LEAST_TRUST, (face_width_px / self.full_width_px) ** WIDTH_POWER)
+        return replace(self, temperature=self.temperature / trust, full_width_px=0.0)
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,14 @@ class Calibration:
     bias: float
     threshold_fake: float
     threshold_real: float
+
+    def at(self, face_width_px: float) -> Calibration:
+        """The constants for one face of this width, pixels of the source; 0: unknown, taken for wide enough.
+
+        A small face is enlarged for the networks, and what some of them say of it then is little more than
+        noise: on rehearsed files of half size they were at chance where GML was not.
+        """
+        return replace(self, detectors={name: one.at(face_width_px) for name, one in self.detectors.items()})
 
     def thresholds(self, threshold: float | None = None) -> tuple[float, float]:
         """``(threshold_fake, threshold_real)``, where a user's ``threshold`` replaces the first."""
@@ -151,7 +178,7 @@ def fuse(
         track_id: the track.
         scores: per detector, its clips' scores; a detector that took part and has none is in ``reasons``.
         reasons: per detector without a score, why.
-        calibration: from the manifest; detectors are listed in its order.
+        calibration: for a face of this width; detectors are listed in its order.
     """
     logits = {name: aggregate([s.probability for s in own]) for name, own in scores.items() if own}
     verdicts = []
@@ -207,7 +234,7 @@ def over_time(
 
     Args:
         detectors: what they say of one track.
-        calibration: of the run that scored it.
+        calibration: of the run that scored it, for a face of this width.
 
     Returns:
         ``(seconds, probability)`` in time order, one at the middle of every clip of a counted detector.

@@ -146,7 +146,7 @@ def _distance(track: TrackReport, run: RunReport) -> str:
 
 def _among_others(file: FileReport, track: TrackReport, run: RunReport) -> list[str]:
     """That a face is held to less because the file has others; see ``ensemble.weigh_tracks``."""
-    alone, p = by_itself(track.detectors, run.calibration), track.probability
+    alone, p = by_itself(track.detectors, run.calibration.at(track.face_width_px)), track.probability
     faces = sum(other.probability is not None for other in file.tracks)
     if faces < 2 or alone is None or p is None or alone <= p or percent(alone) == percent(p):
         return []

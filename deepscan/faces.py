@@ -88,6 +88,11 @@ class FaceTrack:
     def end_s(self) -> float:
         return float(self.times_s[-1])
 
+    @property
+    def width_px(self) -> int:
+        """Median width of the boxes."""
+        return round(float(np.median(self.boxes[:, 2] - self.boxes[:, 0])))
+
 
 @dataclass(frozen=True)
 class SkippedFaces:

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from deepscan import ScanModule, ensemble, media, networks
 from deepscan.cascade import Cascade, Panel
 from deepscan.clips import Clip, ClipCutter, Thumbnails
@@ -98,18 +96,18 @@ class Scanner:
                 panel.hear(cutter.take())
             panel.hear(cutter.take(last=True))
             for track in tracker.tracks:
-                own, idle = panel.scores(track.id), panel.not_run(track.id)
+                calibration = self.calibration.at(track.width_px)
+                own, idle = panel.scores(track.id, calibration), panel.not_run(track.id)
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
-                fused.append(ensemble.fuse(track.id, own, reasons, self.calibration))
+                fused.append(ensemble.fuse(track.id, own, reasons, calibration))
         reports = []
         for track, judged in zip(tracker.tracks, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
             said = None if p is None else ensemble.verdict(p, *self.thresholds)
-            width_px = round(float(np.median(track.boxes[:, 2] - track.boxes[:, 0])))
             pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
             span = track.start_s, track.end_s
-            reports.append(TrackReport(track.id, *span, p, said, judged.detectors, width_px, *pictures))
+            reports.append(TrackReport(track.id, *span, p, said, judged.detectors, track.width_px, *pictures))
         return tuple(reports), tuple(tracker.skipped)
 
     def _panel(self, keeper: EvidenceKeeper | None) -> Panel:
@@ -120,7 +118,7 @@ class Scanner:
 
         batches = {name: detector.batch for name, detector in self._detectors.items()}
         if self.config.fast:
-            return Cascade(ask, self.calibration, batches, at_once=self._at_once, keeper=keeper)
+            return Cascade(ask, batches, at_once=self._at_once, keeper=keeper)
         return Panel(ask, batches, at_once=self._at_once, keeper=keeper)
 
 

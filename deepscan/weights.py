@@ -194,11 +194,14 @@ class _Reader:
         where = f"detectors.{name}"
         model = self._model(name, entry, where)
         constants = self._table(entry, "calibration", where)
-        fields = ("temperature", "bias", "weight")
+        fields = ["temperature", "bias", "weight"]
+        if "full_width_px" in constants:  # weights of older versions lack it: their detectors count at any
+            fields.append("full_width_px")
         numbers = (self._number(constants, field, f"{where}.calibration") for field in fields)
         calibration = DetectorCalibration(*numbers)
-        if calibration.temperature <= 0 or calibration.weight < 0:
-            raise self._error(f"{where}.calibration", "needs a temperature above 0 and a weight of 0 or more")
+        if calibration.temperature <= 0 or min(calibration.weight, calibration.full_width_px) < 0:
+            said = "needs a temperature above 0, a weight and a full_width_px of 0 or more"
+            raise self._error(f"{where}.calibration", said)
         return DetectorEntry(
             model=model,
             spec_version=str(entry.get("spec_version", "")),

@@ -21,7 +21,7 @@ from deepscan.wording import moment, percent, span
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
-    from deepscan.ensemble import DetectorVerdict
+    from deepscan.ensemble import Calibration, DetectorVerdict
     from deepscan.evidence import Activation
     from deepscan.results import FileReport, TrackReport
 
@@ -98,7 +98,8 @@ def chart(file: FileReport, track: TrackReport, run: RunReport) -> Chart:
     """The timeline of one face of a video."""
     end_s = _end_s(file)
     base = TOP + ENSEMBLE_HEIGHT
-    ensemble = over_time(track.detectors, run.calibration)
+    calibration = run.calibration.at(track.face_width_px)
+    ensemble = over_time(track.detectors, calibration)
     if len(ensemble) > MARKS:
         ensemble = _strongest(ensemble, [p for _, p in ensemble], end_s)
     dots = [
@@ -107,7 +108,7 @@ def chart(file: FileReport, track: TrackReport, run: RunReport) -> Chart:
     ]
     rows, bottom = [], base + GAP
     for detector in track.detectors:
-        rows.append(_row(detector, bottom, end_s, run))
+        rows.append(_row(detector, bottom, end_s, run, calibration))
         bottom += ROW_HEIGHT + GAP
     activations = track.evidence.activations if track.evidence else ()
     tiles_top = bottom
@@ -150,8 +151,10 @@ def _y(share: float, top: float, base: float) -> float:
     return base + (top - base) * share
 
 
-def _row(detector: DetectorVerdict, top: float, end_s: float, run: RunReport) -> Row:
-    calibrate = run.calibration.detectors[detector.name]
+def _row(
+    detector: DetectorVerdict, top: float, end_s: float, run: RunReport, calibration: Calibration
+) -> Row:
+    calibrate = calibration.detectors[detector.name]
     shares = [sigmoid(calibrate(logit(score.probability))) for score in detector.scores]
     clips = list(zip(detector.scores, shares, strict=True))
     if len(clips) > MARKS:

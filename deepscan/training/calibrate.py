@@ -34,6 +34,10 @@ RIDGE = 0.02
 MAX_CALIBRATED_LOGIT = 4.0
 """Calibration never claims more than .98 for one detector: there are too few identities to show it."""
 
+FULL_WIDTHS_PX = (60.0, 80.0, 100.0, 120.0, 140.0, 160.0)
+LEAST_GAIN = 0.001
+"""What a full width must take off the loss, so that noise gives none."""
+
 LOWEST_FAKE = 0.51
 """Above what ``ensemble.weigh_tracks`` calls undecided."""
 
@@ -91,21 +95,56 @@ def fold_of(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
 def constants_of(files: Sequence[ScoredFile]) -> Calibration:
     """Fit every constant but the thresholds, which are left at 0.5."""
     names = sorted({name for file in files for name in file.logits})
-    labels = np.array([file.label for file in files])
-    single = {name: _calibrate(name, files) for name in names}
-    columns = np.array(
-        [
-            [single[name](file.logits[name]) if name in file.logits else np.nan for name in names]
-            for file in files
-        ]
-    ).reshape(len(files), len(names))
     counted = np.array([better_than_chance(name, files) for name in names], float)
-    weights, bias = _fuse(columns, labels, counted)
+    single = _single(names, files, _full_widths(names, files, counted))
+    weights, bias = _fuse(_columns(single, files), _labels(files), counted).honest
     detectors = {
-        name: DetectorCalibration(one.temperature, one.bias, float(weight))
+        name: replace(one, weight=float(weight))
         for (name, one), weight in zip(single.items(), weights, strict=True)
     }
     return Calibration(detectors, bias, threshold_fake=0.5, threshold_real=0.5)
+
+
+def _single(
+    names: Sequence[str], files: Sequence[ScoredFile], widths_px: Mapping[str, float]
+) -> dict[str, DetectorCalibration]:
+    return {name: _calibrate(name, files, widths_px[name]) for name in names}
+
+
+def _columns(single: Mapping[str, DetectorCalibration], files: Sequence[ScoredFile]) -> Vector:
+    """Calibrated logits ``(files, detectors)``; NaN where a detector has no score."""
+    rows = [
+        [
+            one.at(file.face_width_px)(file.logits[name]) if name in file.logits else np.nan
+            for name, one in single.items()
+        ]
+        for file in files
+    ]
+    return np.array(rows, np.float64).reshape(len(files), len(single))
+
+
+def _labels(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
+    return np.array([file.label for file in files])
+
+
+def _full_widths(names: Sequence[str], files: Sequence[ScoredFile], counted: Vector) -> dict[str, float]:
+    """From which width of a face each detector counts in full, as far as the ensemble gains by it.
+
+    One detector after the other takes the width of ``FULL_WIDTHS_PX`` that lowers the loss of the fused
+    files most, twice around; 0, at any width, unless that is lower by ``LEAST_GAIN``.
+    """
+    widths: dict[str, float] = dict.fromkeys(names, 0.0)
+    if not any(0 < file.face_width_px < max(FULL_WIDTHS_PX) for file in files):
+        return widths
+    labels = _labels(files)
+    best = _fuse(_columns(_single(names, files, widths), files), labels, counted).loss
+    for name in [name for name, counts in zip(names, counted, strict=True) if counts] * 2:
+        for width_px in FULL_WIDTHS_PX:
+            tried = {**widths, name: width_px}
+            loss = _fuse(_columns(_single(names, files, tried), files), labels, counted).loss
+            if loss < best - LEAST_GAIN:
+                best, widths = loss, tried
+    return widths
 
 
 def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
@@ -120,7 +159,9 @@ def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
 
 def file_probability(file: ScoredFile, calibration: Calibration) -> float:
     """What a scan with this calibration says of a file: of its most suspicious track among the others."""
-    fused = [fused_or_none(logits, calibration) for logits in (file.logits, *file.others)]
+    widths_px = file.others_width_px or (0,) * len(file.others)
+    faces = zip((file.logits, *file.others), (file.face_width_px, *widths_px), strict=True)
+    fused = [fused_or_none(logits, calibration.at(width_px)) for logits, width_px in faces]
     tracks = [TrackVerdict(number, probability, ()) for number, probability in enumerate(fused)]
     known = [one.probability for one in weigh_tracks(tracks) if one.probability is not None]
     return max(known, default=0.5)
@@ -163,9 +204,10 @@ def thresholds(
     return fake, min(fake, math.floor(clean * 1e4) / 1e4)  # rounded up it would miss one file more
 
 
-def _calibrate(name: str, files: Sequence[ScoredFile]) -> DetectorCalibration:
+def _calibrate(name: str, files: Sequence[ScoredFile], full_width_px: float) -> DetectorCalibration:
+    plain = DetectorCalibration(1.0, 0.0, 1.0, full_width_px)
     seen = [file for file in files if name in file.logits]
-    logits = np.array([file.logits[name] for file in seen])
+    logits = np.array([plain.at(file.face_width_px)(file.logits[name]) for file in seen])
     labels = np.array([file.label for file in seen])
     balance = _balance(labels)
 
@@ -177,10 +219,18 @@ def _calibrate(name: str, files: Sequence[ScoredFile]) -> DetectorCalibration:
     x = minimize(loss, np.zeros(2), method="L-BFGS-B").x
     reach = float(np.abs(np.exp(x[0]) * logits + x[1]).max())
     squeeze = min(1.0, MAX_CALIBRATED_LOGIT / reach) if reach else 1.0
-    return DetectorCalibration(float(1 / (np.exp(x[0]) * squeeze)), float(x[1] * squeeze), 1.0)
+    return DetectorCalibration(float(1 / (np.exp(x[0]) * squeeze)), float(x[1] * squeeze), 1.0, full_width_px)
 
 
-def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[Vector, float]:
+@dataclass(frozen=True)
+class _Fused:
+    """Weights and bias, made ``honest``, and the regularised loss that they were found by before that."""
+
+    honest: tuple[Vector, float]
+    loss: float
+
+
+def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> _Fused:
     """Weights and bias of the regularised logistic; NaN in ``columns`` is a detector without a score.
 
     Every file counts as it is and once more with each of its detectors missing, by the rule that a scan
@@ -195,9 +245,10 @@ def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[
 
     start = np.append(counted / max(1.0, float(counted.sum())), 0.0)
     bounds = [(0.0, None)] * columns.shape[1] + [(None, None)]
-    x = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    x = found.x
     stretch, bias = _stretch(_fused(columns, x[:-1] * counted) + x[-1], labels)
-    return x[:-1] * counted * stretch, float(x[-1] * stretch + bias)
+    return _Fused((x[:-1] * counted * stretch, float(x[-1] * stretch + bias)), float(found.fun))
 
 
 def _fused(columns: Vector, weights: Vector) -> Vector:

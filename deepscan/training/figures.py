@@ -131,7 +131,7 @@ def by_detector(files: Sequence[ScoredFile], calibration: Calibration) -> dict[s
     found = {}
     for name in sorted({name for file in files for name in file.logits}):
         seen = [file for file in files if name in file.logits]
-        found[name] = _judged(seen, [calibrated(name, file.logits[name], calibration) for file in seen])
+        found[name] = _judged(seen, [calibrated(name, file.logits[name], file, calibration) for file in seen])
     seen = [file for file in files if file.probability is not None]
     found[ENSEMBLE] = _judged(seen, [file.probability or 0.0 for file in seen])
     return found
@@ -143,7 +143,7 @@ def frames_by_detector(files: Sequence[ScoredFile], calibration: Calibration) ->
     for name in sorted({name for file in files for name in file.clips}):
         owners = [file for file in files for _ in file.clips.get(name, ())]
         scores = [
-            calibrated(name, logit(probability), calibration)
+            calibrated(name, logit(probability), file, calibration)
             for file in files
             for _, _, probability in file.clips.get(name, ())
         ]
@@ -159,6 +159,7 @@ def ensemble_moments(file: ScoredFile, calibration: Calibration) -> list[float]:
 
     Every detector is heard with the clip whose middle is nearest to that moment.
     """
+    calibration = calibration.at(file.face_width_px)
     counted = {name: c for name, c in file.clips.items() if c and name in calibration.detectors}
     if not counted:
         return []
@@ -175,9 +176,12 @@ def ensemble_moments(file: ScoredFile, calibration: Calibration) -> list[float]:
     return found
 
 
-def calibrated(name: str, value: float, calibration: Calibration) -> float:
-    """Probability of one detector's logit; uncalibrated where the calibration does not know the detector."""
-    entry = calibration.detectors.get(name)
+def calibrated(name: str, value: float, file: ScoredFile, calibration: Calibration) -> float:
+    """Probability of one detector's logit of a file's largest face.
+
+    Uncalibrated where the calibration does not know the detector.
+    """
+    entry = calibration.at(file.face_width_px).detectors.get(name)
     return sigmoid(value if entry is None else entry(value))
 
 

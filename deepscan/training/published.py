@@ -144,9 +144,9 @@ def _samples(
     files: Sequence[ScoredFile], one: Published, calibration: Calibration
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Labels and calibrated probabilities, per file or per frame."""
-    entry = calibration.detectors.get(one.detector)
     labels, scores = [], []
     for file in files:
+        entry = calibration.at(file.face_width_px).detectors.get(one.detector)
         for value in _logits(file, one):
             labels.append(file.label)
             scores.append(sigmoid(value if entry is None else entry(value)))

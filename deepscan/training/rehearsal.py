@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from deepscan import media
 from deepscan.errors import MediaError, UsageError
 from deepscan.faces import FaceEngine
 from deepscan.training.corpora import Source, read_corpus
@@ -31,6 +32,7 @@ from deepscan.training.forge.video import (
     portrait,
     possible,
     read_face_video,
+    stretches,
     write_video,
 )
 from deepscan.training.mesh import FaceMesh
@@ -66,6 +68,7 @@ def rehearse(
     *,
     seed: int,
     generators: Sequence[Redrawer] = (),
+    count: int = 1,
 ) -> Iterator[tuple[Source, str]]:
     """Fill ``out`` with clips and ``corpus.csv``; yields what came of each validation video.
 
@@ -77,6 +80,7 @@ def rehearse(
         mesh: finds their meshes.
         seed: of the forgeries.
         generators: of the validation side; without them nothing is re-synthesised.
+        count: stretches of ``SECONDS`` to take from a video that is long enough for them.
 
     Raises:
         UsageError: no real file is on the validation side.
@@ -92,18 +96,31 @@ def rehearse(
     rows: list[dict[str, str]] = []
     lenders: list[tuple[str, Face]] = []
     for number, row in enumerate(sources):
+        forged = False
         try:
-            video = read_face_video(row.file, engine, mesh, seconds=SECONDS, long_side_px=LONG_SIDE_PX)
+            starts = stretches(media.probe(row.file), SECONDS, count)
         except MediaError as error:
             yield row, str(error)
             continue
-        others = [face for identity, face in lenders if identity != row.identity][-LENDERS:]
-        # The number keeps files of one name from different folders apart.
-        take = _Take(row, out, f"{number:03}-{row.file.stem}", others, generators)
-        written = list(take.write(video, number, seed + 1000 * number))
-        rows += [*written, _facts(str(row.file.resolve()), "real", row, "as it came")]
-        lenders.append((row.identity, lent(video)))
-        yield row, f"{len(written)} clips"
+        for turn, start_s in enumerate(starts):
+            try:
+                video = read_face_video(
+                    row.file, engine, mesh, seconds=SECONDS, long_side_px=LONG_SIDE_PX, start_s=start_s
+                )
+            except MediaError as error:
+                yield row, str(error)
+                continue
+            others = [face for identity, face in lenders if identity != row.identity][-LENDERS:]
+            # The numbers keep files of one name from different folders apart, and stretches of one file.
+            prefix = f"{number:03}-{row.file.stem}" + (f"-{start_s:.0f}s" if turn else "")
+            take = _Take(row, out, prefix, others, generators)
+            written = list(take.write(video, number + turn, seed + 1000 * number + 100 * turn))
+            rows += written
+            lenders.append((row.identity, lent(video)))
+            forged = True
+            yield row, f"{len(written)} clips"
+        if forged:
+            rows.append(_facts(str(row.file.resolve()), "real", row, "as it came"))
     with (out / CORPUS).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()

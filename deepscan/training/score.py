@@ -43,6 +43,7 @@ class ScoredFile:
         probability: of the ensemble as it stood at the scan; None without a score.
         logits: aggregated logit per detector, of the largest face's track, before calibration.
         others: the same of every other face's track.
+        others_width_px: those faces' widths, as ``face_width_px``; empty when they were not kept.
         clips: per detector, every clip of the largest face's track, as the network scored it.
         shuffled: as ``logits``, frames in random order; temporal detectors alone, where it was asked for.
         weights: which networks said so, see ``fingerprint``; empty when that was not kept.
@@ -62,6 +63,7 @@ class ScoredFile:
     shuffled: dict[str, float] = field(default_factory=dict)
     weights: str = ""
     face_width_px: int = 0
+    others_width_px: tuple[int, ...] = ()
 
 
 def score_files(rows: Iterable[Source], scanner: Scanner) -> Iterator[ScoredFile]:
@@ -134,6 +136,7 @@ def scored(
 ) -> ScoredFile:
     """What of a report the figures are made from; ``shuffled``: per track and detector, probabilities."""
     track = main_track(report)
+    others = [other for other in report.tracks if other is not track]
     own = {} if track is None or shuffled is None else shuffled.get(track.id, {})
     return ScoredFile(
         file=str(row.file),
@@ -144,7 +147,8 @@ def scored(
         status=report.status,
         probability=report.probability,
         logits={} if track is None else track_logits(track),
-        others=tuple(track_logits(other) for other in report.tracks if other is not track),
+        others=tuple(track_logits(other) for other in others),
+        others_width_px=tuple(other.face_width_px for other in others),
         clips={} if track is None else _clips(track),
         shuffled={name: aggregate(probabilities) for name, probabilities in own.items()},
         face_width_px=0 if track is None else track.face_width_px,
@@ -248,7 +252,8 @@ def load_scores(path: Path) -> list[ScoredFile]:
 def _scored_file(line: str) -> ScoredFile:
     facts = json.loads(line)
     clips = {name: tuple(map(tuple, scores)) for name, scores in facts.pop("clips", {}).items()}
-    return ScoredFile(**{**facts, "others": tuple(facts.get("others", ()))}, clips=clips)
+    facts |= {name: tuple(facts.get(name, ())) for name in ("others", "others_width_px")}
+    return ScoredFile(**facts, clips=clips)
 
 
 def _line(file: ScoredFile) -> str:

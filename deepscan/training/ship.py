@@ -221,6 +221,7 @@ def enter_calibration(
             "temperature": round(one.temperature, 6),
             "bias": round(one.bias, 6),
             "weight": round(one.weight, 6),
+            "full_width_px": one.full_width_px,
         }
         entry["metrics"] = {**entry.get("metrics", {}), **metrics.get(name, {})}
     table["fusion"] = {

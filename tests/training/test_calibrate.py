@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepscan.ensemble import Calibration
+from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import UsageError
 from deepscan.training import calibrate
 from deepscan.training.calibrate import (
@@ -81,6 +81,41 @@ def test_calibration_takes_out_each_detectors_own_offset(fitted: Fit) -> None:
     for file in fitted.files:
         for name, logit in file.logits.items():
             assert abs(detectors[name](logit)) <= MAX_CALIBRATED_LOGIT + 1e-9
+
+
+def of_widths(files: list[ScoredFile], noisy_below_px: int) -> list[ScoredFile]:
+    """Faces of 50 and 150 px by turns; what ``fair`` says of faces below a width is noise."""
+    rng = np.random.default_rng(5)
+    made = []
+    for number, file in enumerate(files):
+        width_px = 50 if number // 2 % 2 else 150
+        fair = rng.normal(-2, 3) if width_px < noisy_below_px else file.logits["fair"]
+        made.append(replace(file, logits={**file.logits, "fair": fair}, face_width_px=width_px))
+    return made
+
+
+def test_a_detector_that_fails_on_small_faces_is_believed_less_there() -> None:
+    files = of_widths(files_of(mixed, identities=30), noisy_below_px=100)
+    detectors = constants_of(files).detectors
+    assert detectors["fair"].full_width_px > 50
+    assert detectors["good"].full_width_px == 0
+    blind = [replace(file, face_width_px=0) for file in files]
+    labels = np.array([file.label for file in files])
+    assert auc(labels, fit(files).probabilities) > auc(labels, fit(blind).probabilities)
+
+
+def test_a_detector_that_holds_on_small_faces_counts_in_full_there() -> None:
+    files = of_widths(files_of(mixed, identities=30), noisy_below_px=0)
+    assert {one.full_width_px for one in constants_of(files).detectors.values()} == {0}
+
+
+def test_a_bystanders_width_counts_for_the_bystander() -> None:
+    one = DetectorCalibration(1.0, 0.0, 1.0, full_width_px=100.0)
+    calibration = Calibration({"good": one}, 0.0, 0.5, 0.5)
+    suspicious = ScoredFile("a.mp4", 0, "p", "made", "", "scanned", None, {"good": 0.0}, ({"good": 6.0},))
+    near = file_probability(replace(suspicious, face_width_px=200, others_width_px=(200,)), calibration)
+    far = file_probability(replace(suspicious, face_width_px=200, others_width_px=(40,)), calibration)
+    assert file_probability(suspicious, calibration) == near > far
 
 
 def test_the_ensemble_is_better_than_its_best_and_honest(fitted: Fit) -> None:

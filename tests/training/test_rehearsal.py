@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_forged_is_told_and_the_rest_goes_on(rehearsed: Re
     said = dict(rehearsed.said)
     assert said["v-ann"] == said["v-fred"] == "8 clips"
     assert "broken.mp4" in said["v-bob"]
-    assert "nobody.mp4: no face was found in its first 3 seconds" in said["v-dora"]
+    assert "nobody.mp4: no face was found in 3 seconds from 0 s on" in said["v-dora"]
 
 
 def test_a_forgery_alters_the_face_and_hardly_anything_else(rehearsed: Rehearsed, engine: FaceEngine) -> None:
@@ -178,3 +178,21 @@ def test_a_seed_gives_the_same_clips_again_and_another_gives_others(
     for name, frames in first.items():
         np.testing.assert_array_equal(frames, again[name])
     assert not all(np.array_equal(frames, other[name]) for name, frames in first.items())
+
+
+def test_a_long_video_is_rehearsed_in_stretches(
+    unwritten: dict[str, Frames],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    engine: FaceEngine,
+    mesh: FaceMesh,
+) -> None:
+    monkeypatch.setattr(rehearsal, "SECONDS", 0.2)
+    make.portrait_clip(tmp_path / "clip.mp4", 0.6)
+    corpus = write_corpus(tmp_path / "videos.csv", [("clip.mp4", "real", "v-ann")])
+    said = list(rehearse([corpus], tmp_path, VALIDATED, engine, mesh, seed=SEED, count=2))
+    assert [text for _, text in said] == ["8 clips", "8 clips"]
+    rows = read_corpus(tmp_path / CORPUS)
+    assert sum(row.kind == "as it came" for row in rows) == 1, "the video itself is there once"
+    assert len({row.file for row in rows}) == len(rows) == 17
+    assert len(unwritten) == 16

@@ -105,6 +105,9 @@ def rehearse(
         Path | None, typer.Option("--cache", help="Prepared faces whose validation generators re-synthesise.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the forgeries.")] = 0,
+    stretches: Annotated[
+        int, typer.Option(min=1, help="Stretches of three seconds to take from a video that has so many.")
+    ] = 1,
 ) -> None:
     """Write forged copies of the validation videos, to calibrate and evaluate on.
 
@@ -118,5 +121,7 @@ def rehearse(
     engine, mesh = face_models()
     split = Split(tuple(validate_on or ()), validate_share)
     generators = load_generators(cache, "val") if cache else []
-    for row, outcome in rehearse(corpora, out, split, engine, mesh, seed=seed, generators=generators):
+    for row, outcome in rehearse(
+        corpora, out, split, engine, mesh, seed=seed, generators=generators, count=stretches
+    ):
         typer.echo(f"{row.file}: {outcome}", err=True)

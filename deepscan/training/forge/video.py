@@ -5,6 +5,7 @@ Each is written twice, untouched and forged, through the same decoder, size and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -33,7 +34,7 @@ PORTRAIT_SCALE = 2.4
 
 @dataclass(frozen=True)
 class FaceVideo:
-    """The start of a video with the mesh of its main face.
+    """A stretch of a video with the mesh of its main face.
 
     Attributes:
         frames: ``(T, H, W, 3)`` uint8.
@@ -46,10 +47,17 @@ class FaceVideo:
     rate: Fraction
 
 
+def stretches(info: media.MediaInfo, seconds: float, count: int) -> list[float]:
+    """Where stretches of ``seconds`` begin: up to ``count``, spread over the video, none over another."""
+    length_s = info.duration_s or 0.0
+    fit = max(1, min(count, int(length_s / seconds)))
+    return [float(start_s) for start_s in np.linspace(0, length_s - seconds, fit)] if fit > 1 else [0.0]
+
+
 def read_face_video(
-    path: Path, engine: FaceEngine, mesh: FaceMesh, *, seconds: float, long_side_px: int
+    path: Path, engine: FaceEngine, mesh: FaceMesh, *, seconds: float, long_side_px: int, start_s: float = 0.0
 ) -> FaceVideo:
-    """Read the first ``seconds`` of a video, shrunk to ``long_side_px`` where it is larger.
+    """Read ``seconds`` of a video from ``start_s`` on, shrunk to ``long_side_px`` where it is larger.
 
     Raises:
         UnreadableMedia, UnsupportedMedia: as ``media.probe``.
@@ -63,19 +71,21 @@ def read_face_video(
     tracker = FaceTracker(engine, min_face_px=40, max_faces=4)
     frames: list[Image] = []
     faces: list[dict[int, tracking.Face]] = []
-    for frame, tracked in tracker.follow(media.frames(path, info, plan, coverage)):
-        if frame.pts_s > seconds:
+    passing = media.frames(path, info, plan, coverage)
+    wanted = itertools.dropwhile(lambda frame: frame.pts_s < start_s, passing)
+    for frame, tracked in tracker.follow(wanted):
+        if frame.pts_s > start_s + seconds:
             break
         frames.append(np.asarray(cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA), np.uint8))
         faces.append({face.track_id: face.face for face in tracked})
     present = [key for per_frame in faces for key in per_frame]
     if not present:
-        raise UnsupportedMedia(f"{path}: no face was found in its first {seconds:g} seconds.")
+        raise UnsupportedMedia(f"{path}: no face was found in {seconds:g} seconds from {start_s:g} s on.")
     main = max(set(present), key=present.count)
     meshes = _meshes(frames, [per_frame.get(main) for per_frame in faces], mesh, zoom)
     kept = [i for i, found in enumerate(meshes) if found is not None]
     if not kept:
-        raise UnsupportedMedia(f"{path}: no face in its first {seconds:g} seconds can be forged.")
+        raise UnsupportedMedia(f"{path}: no face in {seconds:g} seconds from {start_s:g} s on can be forged.")
     rate = Fraction(info.frame_rate or 25.0).limit_denominator(1001)
     return FaceVideo(
         frames=np.stack([frames[i] for i in kept]),

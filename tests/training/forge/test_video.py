@@ -20,10 +20,13 @@ from deepscan.training.forge.video import (
     portrait,
     possible,
     read_face_video,
+    stretches,
     write_video,
 )
 from deepscan.training.mesh import FaceMesh
 from deepscan.training.rehearsal import SEAMS
+
+INFO = media.MediaInfo("video", "mp4", "h264", 64, 64, 0, 10.0, 25.0, 250)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,22 @@ def test_the_start_of_a_video_is_read_small_with_its_mesh(video: FaceVideo) -> N
     assert video.frames.dtype == np.uint8
     assert video.mesh.shape == (9, 468, 2)
     assert video.rate == 25
+
+
+def test_a_later_stretch_is_read_from_where_it_begins(
+    clip: Path, video: FaceVideo, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    later = read_face_video(clip, engine, mesh, seconds=0.2, long_side_px=200, start_s=0.16)
+    np.testing.assert_array_equal(later.frames[:5], video.frames[4:9])
+
+
+def test_stretches_are_spread_and_never_overlap() -> None:
+    def of(duration_s: float | None, count: int) -> list[float]:
+        return stretches(replace(INFO, duration_s=duration_s), 3.0, count)
+
+    assert of(10.0, 1) == of(5.9, 3) == of(None, 3) == [0.0]
+    assert of(6.0, 3) == [0.0, 3.0]
+    assert of(10.0, 3) == [0.0, 3.5, 7.0]
 
 
 def test_the_mesh_lies_on_the_face_of_the_shrunk_frames(video: FaceVideo, engine: FaceEngine) -> None:
@@ -92,7 +111,7 @@ def test_what_a_family_needs_is_known() -> None:
 def test_a_video_without_a_face_or_without_pictures_is_refused(
     faceless: Path, tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
 ) -> None:
-    with pytest.raises(UnsupportedMedia, match=r"no face was found in its first 0\.2 seconds"):
+    with pytest.raises(UnsupportedMedia, match=r"no face was found in 0\.2 seconds from 0 s on"):
         read_face_video(faceless, engine, mesh, seconds=0.2, long_side_px=200)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing")
