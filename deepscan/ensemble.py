@@ -5,8 +5,8 @@ What is said of a track is worked out in logits, in three steps:
 1. ``aggregate``: a detector's clips over one track become one logit, their mean. Each clip's logit is
    held to +-``CLIP_LOGIT_LIMIT`` first, so that one saturated clip counts for no more than a few
    doubtful ones. Training fits the calibration on this very function.
-2. Calibration, per detector: ``logit / temperature + bias``. Where a face is narrower than the width that
-   the detector needs (``full_width_px``), its logit counts for less first, see ``Calibration.at``.
+2. Calibration, per detector: ``logit / temperature + bias``. Of a face that is narrower than
+   ``full_width_px`` the logits count for less, see ``Calibration.at``.
 3. Fusion: a weighted sum of the calibrated logits plus a bias. When a detector has no score for a
    track (too few frames, or not asked for), the weights of those that have one are scaled up towards the
    same total, so that a short track is not pulled towards 0.5; but to 1 at the most, which is what a
@@ -31,9 +31,6 @@ from deepscan.detectors.base import Score
 Verdict = Literal["fake", "real", "uncertain"]
 
 CLIP_LOGIT_LIMIT = 7.0  # probability 0.0009 .. 0.9991
-WIDTH_POWER = 4
-"""How fast a detector's word loses weight on narrow faces; of 2, 4 and 8 the rehearsed files cannot tell."""
-LEAST_TRUST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -44,24 +41,15 @@ class DetectorCalibration:
         temperature: above 0.
         bias: added to the logit over the temperature.
         weight: in the fusion; 0 means reported but not counted.
-        full_width_px: width of a face from which its word counts in full; 0: at any width.
     """
 
     temperature: float
     bias: float
     weight: float
-    full_width_px: float = 0.0
 
     def __call__(self, logit: float) -> float:
-        """Calibrated logit, of a face that is wide enough."""
+        """Calibrated logit."""
         return logit / self.temperature + self.bias
-
-    def at(self, face_width_px: float) -> DetectorCalibration:
-        """For a face of this width: the logit counts by the fourth power of its share of the full width."""
-        if not 0 < face_width_px < self.full_width_px:
-            return replace(self, full_width_px=0.0)
-        trust = max(LEAST_TRUST, (face_width_px / self.full_width_px) ** WIDTH_POWER)
-        return replace(self, temperature=self.temperature / trust, full_width_px=0.0)
 
 
 @dataclass(frozen=True)
@@ -69,20 +57,28 @@ class Calibration:
     """The whole ensemble's constants, fitted on validation clips and kept in the manifest.
 
     ``threshold_fake`` and ``threshold_real`` are probabilities, ``threshold_real <= threshold_fake``.
+    ``full_width_px``: of a face whose logits count in full; 0: at any width.
     """
 
     detectors: Mapping[str, DetectorCalibration]
     bias: float
     threshold_fake: float
     threshold_real: float
+    full_width_px: float = 0.0
 
     def at(self, face_width_px: float) -> Calibration:
         """The constants for one face of this width, pixels of the source; 0: unknown, taken for wide enough.
 
-        A small face is enlarged for the networks, and what some of them say of it then is little more than
-        noise: on rehearsed files of half size they were at chance where GML was not.
+        A small face is enlarged for the networks and shows them less: their logits count by its share of the
+        full width.
         """
-        return replace(self, detectors={name: one.at(face_width_px) for name, one in self.detectors.items()})
+        if not 0 < face_width_px < self.full_width_px:
+            return self
+        share = face_width_px / self.full_width_px
+        narrow = {
+            name: replace(one, temperature=one.temperature / share) for name, one in self.detectors.items()
+        }
+        return replace(self, detectors=narrow, full_width_px=0.0)
 
     def thresholds(self, threshold: float | None = None) -> tuple[float, float]:
         """``(threshold_fake, threshold_real)``, where a user's ``threshold`` replaces the first."""

@@ -185,23 +185,26 @@ class _Reader:
             bias=self._number(fusion, "bias", "fusion"),
             threshold_fake=self._number(fusion, "threshold_fake", "fusion"),
             threshold_real=self._number(fusion, "threshold_real", "fusion"),
+            # Weights of older versions count at any width.
+            full_width_px=self._number(fusion, "full_width_px", "fusion")
+            if "full_width_px" in fusion
+            else 0.0,
         )
         if not 0 <= calibration.threshold_real <= calibration.threshold_fake <= 1:
             raise self._error("fusion", "needs 0 <= threshold_real <= threshold_fake <= 1")
+        if calibration.full_width_px < 0:
+            raise self._error("fusion", "needs a full_width_px of 0 or more")
         return Manifest(self.path, detectors, faces, calibration)
 
     def _entry(self, name: str, entry: Any) -> DetectorEntry:
         where = f"detectors.{name}"
         model = self._model(name, entry, where)
         constants = self._table(entry, "calibration", where)
-        fields = ["temperature", "bias", "weight"]
-        if "full_width_px" in constants:  # weights of older versions lack it: their detectors count at any
-            fields.append("full_width_px")
+        fields = ("temperature", "bias", "weight")
         numbers = (self._number(constants, field, f"{where}.calibration") for field in fields)
         calibration = DetectorCalibration(*numbers)
-        if calibration.temperature <= 0 or min(calibration.weight, calibration.full_width_px) < 0:
-            said = "needs a temperature above 0, a weight and a full_width_px of 0 or more"
-            raise self._error(f"{where}.calibration", said)
+        if calibration.temperature <= 0 or calibration.weight < 0:
+            raise self._error(f"{where}.calibration", "needs a temperature above 0 and a weight of 0 or more")
         return DetectorEntry(
             model=model,
             spec_version=str(entry.get("spec_version", "")),

@@ -54,33 +54,20 @@ def test_fusion_is_the_weighted_sum_of_calibrated_mean_logits() -> None:
     assert track.detectors[1].probability == pytest.approx(1 / (1 + math.exp(-sola)))
 
 
-PICKY = replace(
-    CALIBRATION,
-    detectors={
-        **CALIBRATION.detectors,
-        "sola": DetectorCalibration(temperature=0.5, bias=-0.1, weight=0.3, full_width_px=100.0),
-    },
-)
+PICKY = replace(CALIBRATION, full_width_px=100.0)
 
 
-def test_what_a_detector_says_of_a_face_too_small_for_it_counts_for_less() -> None:
-    own = {"gml": scores(0.9), "sola": scores(0.2)}
-    gml, sola = fuse(1, own, {}, PICKY.at(50)).detectors
-    assert gml.probability == pytest.approx(sigmoid(log_odds(0.9) / 2.0 + 0.5))
-    assert sola.probability == pytest.approx(sigmoid(log_odds(0.2) / 16 / 0.5 - 0.1))
-    track = fuse(1, own, {}, PICKY.at(50))
-    z = -0.2 + 0.6 * (log_odds(0.9) / 2.0 + 0.5) + 0.3 * (log_odds(0.2) / 16 / 0.5 - 0.1)
-    assert track.probability == pytest.approx(sigmoid(z))
+def test_what_is_said_of_a_small_face_counts_by_its_share_of_the_full_width() -> None:
+    track = fuse(1, {"gml": scores(0.9), "sola": scores(0.2)}, {}, PICKY.at(25))
+    gml, sola = log_odds(0.9) / 4 / 2.0 + 0.5, log_odds(0.2) / 4 / 0.5 - 0.1
+    assert [d.probability for d in track.detectors] == [pytest.approx(sigmoid(z)) for z in (gml, sola)]
+    assert track.probability == pytest.approx(sigmoid(-0.2 + 0.6 * gml + 0.3 * sola))
 
 
 @pytest.mark.parametrize("width_px", [0, 100, 240])
 def test_a_face_wide_enough_or_of_unknown_width_counts_in_full(width_px: int) -> None:
     own = {"gml": scores(0.9), "sola": scores(0.2)}
     assert fuse(1, own, {}, PICKY.at(width_px)) == fuse(1, own, {}, CALIBRATION)
-
-
-def test_a_tiny_face_leaves_a_finite_say() -> None:
-    assert PICKY.at(1).detectors["sola"](6.0) == pytest.approx(-0.1, abs=0.02)
 
 
 def test_a_detector_without_a_score_gives_its_weight_to_the_others_and_keeps_its_reason() -> None:

@@ -34,9 +34,10 @@ RIDGE = 0.02
 MAX_CALIBRATED_LOGIT = 4.0
 """Calibration never claims more than .98 for one detector: there are too few identities to show it."""
 
-FULL_WIDTHS_PX = (60.0, 80.0, 100.0, 120.0, 140.0, 160.0)
+FULL_WIDTHS_PX = (60.0, 80.0, 100.0, 120.0, 140.0)
+"""Widths of a face from which logits may count in full."""
 LEAST_GAIN = 0.001
-"""What a full width must take off the loss, so that noise gives none."""
+"""What such a width must take off the loss, so that noise gives none."""
 
 LOWEST_FAKE = 0.51
 """Above what ``ensemble.weigh_tracks`` calls undecided."""
@@ -81,7 +82,7 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
         ]
     fake, real = thresholds(labels, probabilities, false_positives)
     final = constants_of(usable)
-    calibration = Calibration(final.detectors, final.bias, threshold_fake=fake, threshold_real=real)
+    calibration = replace(final, threshold_fake=fake, threshold_real=real)
     return Fit(calibration, tuple(usable), probabilities)
 
 
@@ -93,58 +94,56 @@ def fold_of(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
 
 
 def constants_of(files: Sequence[ScoredFile]) -> Calibration:
-    """Fit every constant but the thresholds, which are left at 0.5."""
+    """Fit every constant but the thresholds, which are left at 0.5.
+
+    The full width is the one under which the fusion loses least; 0 where none gains enough.
+    """
     names = sorted({name for file in files for name in file.logits})
     counted = np.array([better_than_chance(name, files) for name in names], float)
-    single = _single(names, files, _full_widths(names, files, counted))
-    weights, bias = _fuse(_columns(single, files), _labels(files), counted).honest
+    fits = [_fit_at(0.0, names, files, counted)]
+    if any(0 < file.face_width_px < max(FULL_WIDTHS_PX) for file in files):
+        fits += [_fit_at(width_px, names, files, counted) for width_px in FULL_WIDTHS_PX]
+    best = min(fits, key=lambda one: one.loss)
+    return best.constants if best.loss < fits[0].loss - LEAST_GAIN else fits[0].constants
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """What was fitted for one full width, and the regularised loss of its fusion."""
+
+    constants: Calibration
+    loss: float
+
+
+def _fit_at(
+    full_width_px: float, names: Sequence[str], files: Sequence[ScoredFile], counted: Vector
+) -> _Constants:
+    seen = [_narrowed(file, full_width_px) for file in files]
+    labels = np.array([file.label for file in files])
+    single = {name: _calibrate(name, seen) for name in names}
+    columns = np.array(
+        [
+            [single[name](file.logits[name]) if name in file.logits else np.nan for name in names]
+            for file in seen
+        ]
+    ).reshape(len(seen), len(names))
+    weights, bias, loss = _fuse(columns, labels, counted)
     detectors = {
-        name: replace(one, weight=float(weight))
+        name: DetectorCalibration(one.temperature, one.bias, float(weight))
         for (name, one), weight in zip(single.items(), weights, strict=True)
     }
-    return Calibration(detectors, bias, threshold_fake=0.5, threshold_real=0.5)
+    constants = Calibration(
+        detectors, bias, threshold_fake=0.5, threshold_real=0.5, full_width_px=full_width_px
+    )
+    return _Constants(constants, loss)
 
 
-def _single(
-    names: Sequence[str], files: Sequence[ScoredFile], widths_px: Mapping[str, float]
-) -> dict[str, DetectorCalibration]:
-    return {name: _calibrate(name, files, widths_px[name]) for name in names}
-
-
-def _columns(single: Mapping[str, DetectorCalibration], files: Sequence[ScoredFile]) -> Vector:
-    """Calibrated logits ``(files, detectors)``; NaN where a detector has no score."""
-    rows = [
-        [
-            one.at(file.face_width_px)(file.logits[name]) if name in file.logits else np.nan
-            for name, one in single.items()
-        ]
-        for file in files
-    ]
-    return np.array(rows, np.float64).reshape(len(files), len(single))
-
-
-def _labels(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
-    return np.array([file.label for file in files])
-
-
-def _full_widths(names: Sequence[str], files: Sequence[ScoredFile], counted: Vector) -> dict[str, float]:
-    """From which width of a face each detector counts in full, as far as the ensemble gains by it.
-
-    One detector after the other takes the width of ``FULL_WIDTHS_PX`` that lowers the loss of the fused
-    files most, twice around; 0, at any width, unless that is lower by ``LEAST_GAIN``.
-    """
-    widths: dict[str, float] = dict.fromkeys(names, 0.0)
-    if not any(0 < file.face_width_px < max(FULL_WIDTHS_PX) for file in files):
-        return widths
-    labels = _labels(files)
-    best = _fuse(_columns(_single(names, files, widths), files), labels, counted).loss
-    for name in [name for name, counts in zip(names, counted, strict=True) if counts] * 2:
-        for width_px in FULL_WIDTHS_PX:
-            tried = {**widths, name: width_px}
-            loss = _fuse(_columns(_single(names, files, tried), files), labels, counted).loss
-            if loss < best - LEAST_GAIN:
-                best, widths = loss, tried
-    return widths
+def _narrowed(file: ScoredFile, full_width_px: float) -> ScoredFile:
+    """The file with its largest face's logits as ``Calibration.at`` lets them count."""
+    if not 0 < file.face_width_px < full_width_px:
+        return file
+    share = file.face_width_px / full_width_px
+    return replace(file, logits={name: value * share for name, value in file.logits.items()})
 
 
 def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
@@ -204,10 +203,9 @@ def thresholds(
     return fake, min(fake, math.floor(clean * 1e4) / 1e4)  # rounded up it would miss one file more
 
 
-def _calibrate(name: str, files: Sequence[ScoredFile], full_width_px: float) -> DetectorCalibration:
-    plain = DetectorCalibration(1.0, 0.0, 1.0, full_width_px)
+def _calibrate(name: str, files: Sequence[ScoredFile]) -> DetectorCalibration:
     seen = [file for file in files if name in file.logits]
-    logits = np.array([plain.at(file.face_width_px)(file.logits[name]) for file in seen])
+    logits = np.array([file.logits[name] for file in seen])
     labels = np.array([file.label for file in seen])
     balance = _balance(labels)
 
@@ -219,19 +217,11 @@ def _calibrate(name: str, files: Sequence[ScoredFile], full_width_px: float) -> 
     x = minimize(loss, np.zeros(2), method="L-BFGS-B").x
     reach = float(np.abs(np.exp(x[0]) * logits + x[1]).max())
     squeeze = min(1.0, MAX_CALIBRATED_LOGIT / reach) if reach else 1.0
-    return DetectorCalibration(float(1 / (np.exp(x[0]) * squeeze)), float(x[1] * squeeze), 1.0, full_width_px)
+    return DetectorCalibration(float(1 / (np.exp(x[0]) * squeeze)), float(x[1] * squeeze), 1.0)
 
 
-@dataclass(frozen=True)
-class _Fused:
-    """Weights and bias, made ``honest``, and the regularised loss that they were found by before that."""
-
-    honest: tuple[Vector, float]
-    loss: float
-
-
-def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> _Fused:
-    """Weights and bias of the regularised logistic; NaN in ``columns`` is a detector without a score.
+def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[Vector, float, float]:
+    """Weights, bias and loss of the regularised logistic; NaN in ``columns`` is a detector without a score.
 
     Every file counts as it is and once more with each of its detectors missing, by the rule that a scan
     follows then (``ensemble.fuse_logits``): a photo, or a face seen too briefly, has half of them.
@@ -248,7 +238,7 @@ def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> _Fused
     found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
     x = found.x
     stretch, bias = _stretch(_fused(columns, x[:-1] * counted) + x[-1], labels)
-    return _Fused((x[:-1] * counted * stretch, float(x[-1] * stretch + bias)), float(found.fun))
+    return x[:-1] * counted * stretch, float(x[-1] * stretch + bias), float(found.fun)
 
 
 def _fused(columns: Vector, weights: Vector) -> Vector:

@@ -221,13 +221,13 @@ def enter_calibration(
             "temperature": round(one.temperature, 6),
             "bias": round(one.bias, 6),
             "weight": round(one.weight, 6),
-            "full_width_px": one.full_width_px,
         }
         entry["metrics"] = {**entry.get("metrics", {}), **metrics.get(name, {})}
     table["fusion"] = {
         "bias": round(calibration.bias, 6),
         "threshold_fake": calibration.threshold_fake,
         "threshold_real": calibration.threshold_real,
+        "full_width_px": calibration.full_width_px,
         **metrics.get("fusion", {}),
     }
     write_table(weights, table)

@@ -84,34 +84,34 @@ def test_calibration_takes_out_each_detectors_own_offset(fitted: Fit) -> None:
 
 
 def of_widths(files: list[ScoredFile], noisy_below_px: int) -> list[ScoredFile]:
-    """Faces of 50 and 150 px by turns; what ``fair`` says of faces below a width is noise."""
+    """Faces of 50 and 150 px by turns; what is said of faces below a width is noise."""
     rng = np.random.default_rng(5)
     made = []
     for number, file in enumerate(files):
         width_px = 50 if number // 2 % 2 else 150
-        fair = rng.normal(-2, 3) if width_px < noisy_below_px else file.logits["fair"]
-        made.append(replace(file, logits={**file.logits, "fair": fair}, face_width_px=width_px))
+        noise = {name: rng.normal(0, 3) for name in file.logits}
+        made.append(
+            replace(file, logits=noise if width_px < noisy_below_px else file.logits, face_width_px=width_px)
+        )
     return made
 
 
-def test_a_detector_that_fails_on_small_faces_is_believed_less_there() -> None:
-    files = of_widths(files_of(mixed, identities=30), noisy_below_px=100)
-    detectors = constants_of(files).detectors
-    assert detectors["fair"].full_width_px > 50
-    assert detectors["good"].full_width_px == 0
+def test_detectors_that_fail_on_small_faces_are_believed_less_there() -> None:
+    files = of_widths(files_of(mixed), noisy_below_px=100)
+    assert constants_of(files).full_width_px > 50
     blind = [replace(file, face_width_px=0) for file in files]
     labels = np.array([file.label for file in files])
     assert auc(labels, fit(files).probabilities) > auc(labels, fit(blind).probabilities)
 
 
-def test_a_detector_that_holds_on_small_faces_counts_in_full_there() -> None:
-    files = of_widths(files_of(mixed, identities=30), noisy_below_px=0)
-    assert {one.full_width_px for one in constants_of(files).detectors.values()} == {0}
+def test_detectors_that_hold_on_small_faces_count_in_full_there() -> None:
+    assert constants_of(of_widths(files_of(mixed), noisy_below_px=0)).full_width_px == 0
 
 
 def test_a_bystanders_width_counts_for_the_bystander() -> None:
-    one = DetectorCalibration(1.0, 0.0, 1.0, full_width_px=100.0)
-    calibration = Calibration({"good": one}, 0.0, 0.5, 0.5)
+    calibration = Calibration(
+        {"good": DetectorCalibration(1.0, 0.0, 1.0)}, 0.0, 0.5, 0.5, full_width_px=100.0
+    )
     suspicious = ScoredFile("a.mp4", 0, "p", "made", "", "scanned", None, {"good": 0.0}, ({"good": 6.0},))
     near = file_probability(replace(suspicious, face_width_px=200, others_width_px=(200,)), calibration)
     far = file_probability(replace(suspicious, face_width_px=200, others_width_px=(40,)), calibration)

@@ -162,11 +162,12 @@ def test_a_folder_with_one_detector_and_no_faces_can_be_read(tmp_path: Path) -> 
 
 def test_calibration_is_entered_and_everything_else_stays(folder: Path) -> None:
     before = read_table(folder)
-    calibration = Calibration({"gml": DetectorCalibration(2.5, -0.25, 0.75, 120.0)}, 0.125, 0.875, 0.25)
+    calibration = Calibration({"gml": DetectorCalibration(2.5, -0.25, 0.75)}, 0.125, 0.875, 0.25, 120.0)
     enter_calibration(folder, calibration, {"gml": {"auc": 0.9}, "fusion": {"ece": 0.05}})
     manifest = read_manifest(folder)
-    assert manifest.detectors["gml"].calibration == DetectorCalibration(2.5, -0.25, 0.75, 120.0)
+    assert manifest.detectors["gml"].calibration == DetectorCalibration(2.5, -0.25, 0.75)
     assert manifest.calibration.bias == 0.125
+    assert manifest.calibration.full_width_px == 120
     assert manifest.calibration.thresholds() == (0.875, 0.25)
     assert manifest.detectors["gml"].metrics["auc"] == 0.9
     assert manifest.detectors["gml"].metrics["float_gap_largest"] == 0.01235
