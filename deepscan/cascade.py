@@ -88,7 +88,7 @@ class Panel:
 
         Args:
             track_id: the track.
-            calibration: for a face of its width: what a cascade goes by.
+            calibration: for this face: what a cascade goes by.
         """
         for name in list(self._gathered):
             self._ask_gathered(name)

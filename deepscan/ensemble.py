@@ -6,7 +6,7 @@ What is said of a track is worked out in logits, in three steps:
    held to +-``CLIP_LOGIT_LIMIT`` first, so that one saturated clip counts for no more than a few
    doubtful ones. Training fits the calibration on this very function.
 2. Calibration, per detector: ``logit / temperature + bias``. Of a face that is narrower than
-   ``full_width_px`` the logits count for less, see ``Calibration.at``.
+   ``full_width_px``, or seen in one frame only, the logits count for less, see ``Calibration.at``.
 3. Fusion: a weighted sum of the calibrated logits plus a bias. When a detector has no score for a
    track (too few frames, or not asked for), the weights of those that have one are scaled up towards the
    same total, so that a short track is not pulled towards 0.5; but to 1 at the most, which is what a
@@ -57,7 +57,8 @@ class Calibration:
     """The whole ensemble's constants, fitted on validation clips and kept in the manifest.
 
     ``threshold_fake`` and ``threshold_real`` are probabilities, ``threshold_real <= threshold_fake``.
-    ``full_width_px``: of a face whose logits count in full; 0: at any width.
+    ``full_width_px``: of a face whose logits count in full; 0: at any width. ``still_share``, in (0, 1]: by
+    which they count where there is one frame only.
     """
 
     detectors: Mapping[str, DetectorCalibration]
@@ -65,20 +66,27 @@ class Calibration:
     threshold_fake: float
     threshold_real: float
     full_width_px: float = 0.0
+    still_share: float = 1.0
 
-    def at(self, face_width_px: float) -> Calibration:
-        """The constants for one face of this width, pixels of the source; 0: unknown, taken for wide enough.
+    def at(self, face_width_px: float, *, still: bool) -> Calibration:
+        """The constants for one face.
 
         A small face is enlarged for the networks and shows them less: their logits count by its share of the
-        full width.
+        full width. A single frame says less than the mean of many.
+
+        Args:
+            face_width_px: of the face, pixels of the source; 0: unknown, taken for wide enough.
+            still: it is seen in one frame, as in a photo.
         """
-        if not 0 < face_width_px < self.full_width_px:
+        share = self.still_share if still else 1.0
+        if 0 < face_width_px < self.full_width_px:
+            share *= face_width_px / self.full_width_px
+        if share == 1:
             return self
-        share = face_width_px / self.full_width_px
-        narrow = {
+        weakened = {
             name: replace(one, temperature=one.temperature / share) for name, one in self.detectors.items()
         }
-        return replace(self, detectors=narrow, full_width_px=0.0)
+        return replace(self, detectors=weakened, full_width_px=0.0, still_share=1.0)
 
     def thresholds(self, threshold: float | None = None) -> tuple[float, float]:
         """``(threshold_fake, threshold_real)``, where a user's ``threshold`` replaces the first."""
@@ -174,7 +182,7 @@ def fuse(
         track_id: the track.
         scores: per detector, its clips' scores; a detector that took part and has none is in ``reasons``.
         reasons: per detector without a score, why.
-        calibration: for a face of this width; detectors are listed in its order.
+        calibration: for this face; detectors are listed in its order.
     """
     logits = {name: aggregate([s.probability for s in own]) for name, own in scores.items() if own}
     verdicts = []
@@ -230,7 +238,7 @@ def over_time(
 
     Args:
         detectors: what they say of one track.
-        calibration: of the run that scored it, for a face of this width.
+        calibration: of the run that scored it, for this face.
 
     Returns:
         ``(seconds, probability)`` in time order, one at the middle of every clip of a counted detector.

@@ -146,7 +146,8 @@ def _distance(track: TrackReport, run: RunReport) -> str:
 
 def _among_others(file: FileReport, track: TrackReport, run: RunReport) -> list[str]:
     """That a face is held to less because the file has others; see ``ensemble.weigh_tracks``."""
-    alone, p = by_itself(track.detectors, run.calibration.at(track.face_width_px)), track.probability
+    calibration = run.calibration.at(track.face_width_px, still=track.still)
+    alone, p = by_itself(track.detectors, calibration), track.probability
     faces = sum(other.probability is not None for other in file.tracks)
     if faces < 2 or alone is None or p is None or alone <= p or percent(alone) == percent(p):
         return []

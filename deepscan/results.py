@@ -33,6 +33,11 @@ class TrackReport:
     thumbnail: NDArray[np.uint8] | None = field(compare=False)
     evidence: TrackEvidence | None = field(default=None, compare=False)
 
+    @property
+    def still(self) -> bool:
+        """It is seen in one frame only, as in a photo."""
+        return self.start_s == self.end_s
+
 
 @dataclass(frozen=True)
 class FileReport:

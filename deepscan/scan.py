@@ -96,7 +96,7 @@ class Scanner:
                 panel.hear(cutter.take())
             panel.hear(cutter.take(last=True))
             for track in tracker.tracks:
-                calibration = self.calibration.at(track.width_px)
+                calibration = self.calibration.at(track.width_px, still=len(track.times_s) == 1)
                 own, idle = panel.scores(track.id, calibration), panel.not_run(track.id)
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}

@@ -185,16 +185,18 @@ class _Reader:
             bias=self._number(fusion, "bias", "fusion"),
             threshold_fake=self._number(fusion, "threshold_fake", "fusion"),
             threshold_real=self._number(fusion, "threshold_real", "fusion"),
-            # Weights of older versions count at any width.
-            full_width_px=self._number(fusion, "full_width_px", "fusion")
-            if "full_width_px" in fusion
-            else 0.0,
+            full_width_px=self._later(fusion, "full_width_px", 0.0),
+            still_share=self._later(fusion, "still_share", 1.0),
         )
         if not 0 <= calibration.threshold_real <= calibration.threshold_fake <= 1:
             raise self._error("fusion", "needs 0 <= threshold_real <= threshold_fake <= 1")
-        if calibration.full_width_px < 0:
-            raise self._error("fusion", "needs a full_width_px of 0 or more")
+        if calibration.full_width_px < 0 or not 0 < calibration.still_share <= 1:
+            raise self._error("fusion", "needs a full_width_px of 0 or more and a still_share in (0, 1]")
         return Manifest(self.path, detectors, faces, calibration)
+
+    def _later(self, fusion: Any, key: str, where_missing: float) -> float:
+        """A constant that weights of older versions lack."""
+        return self._number(fusion, key, "fusion") if key in fusion else where_missing
 
     def _entry(self, name: str, entry: Any) -> DetectorEntry:
         where = f"detectors.{name}"

@@ -66,8 +66,8 @@ def test_a_doubtful_cheap_answer_is_not() -> None:
 def test_a_cheap_answer_about_a_small_face_is_not_enough() -> None:
     picky = replace(calibration(gml=1.0, global_local=1.0), full_width_px=100.0)
     answers = {"global_local": CERTAIN + 0.005, "gml": 0.9}
-    assert ask_all(picky.at(100), answers)[0] == {"global_local"}
-    assert ask_all(picky.at(60), answers)[0] == {"global_local", "gml"}
+    assert ask_all(picky.at(100, still=False), answers)[0] == {"global_local"}
+    assert ask_all(picky.at(60, still=False), answers)[0] == {"global_local", "gml"}
 
 
 def test_a_suspicion_in_a_crowd_must_be_certain_among_all_its_faces() -> None:

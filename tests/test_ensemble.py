@@ -58,16 +58,23 @@ PICKY = replace(CALIBRATION, full_width_px=100.0)
 
 
 def test_what_is_said_of_a_small_face_counts_by_its_share_of_the_full_width() -> None:
-    track = fuse(1, {"gml": scores(0.9), "sola": scores(0.2)}, {}, PICKY.at(25))
+    track = fuse(1, {"gml": scores(0.9), "sola": scores(0.2)}, {}, PICKY.at(25, still=False))
     gml, sola = log_odds(0.9) / 4 / 2.0 + 0.5, log_odds(0.2) / 4 / 0.5 - 0.1
     assert [d.probability for d in track.detectors] == [pytest.approx(sigmoid(z)) for z in (gml, sola)]
     assert track.probability == pytest.approx(sigmoid(-0.2 + 0.6 * gml + 0.3 * sola))
 
 
+def test_what_is_said_of_a_single_frame_counts_by_its_share() -> None:
+    own = {"sola": scores(0.2)}
+    shy = replace(PICKY, still_share=0.5)
+    assert fuse(1, own, {}, shy.at(240, still=True)) == fuse(1, own, {}, PICKY.at(50, still=False))
+    assert fuse(1, own, {}, shy.at(240, still=False)) == fuse(1, own, {}, CALIBRATION)
+
+
 @pytest.mark.parametrize("width_px", [0, 100, 240])
 def test_a_face_wide_enough_or_of_unknown_width_counts_in_full(width_px: int) -> None:
     own = {"gml": scores(0.9), "sola": scores(0.2)}
-    assert fuse(1, own, {}, PICKY.at(width_px)) == fuse(1, own, {}, CALIBRATION)
+    assert fuse(1, own, {}, PICKY.at(width_px, still=False)) == fuse(1, own, {}, CALIBRATION)
 
 
 def test_a_detector_without_a_score_gives_its_weight_to_the_others_and_keeps_its_reason() -> None:

@@ -98,7 +98,7 @@ def chart(file: FileReport, track: TrackReport, run: RunReport) -> Chart:
     """The timeline of one face of a video."""
     end_s = _end_s(file)
     base = TOP + ENSEMBLE_HEIGHT
-    calibration = run.calibration.at(track.face_width_px)
+    calibration = run.calibration.at(track.face_width_px, still=track.still)
     ensemble = over_time(track.detectors, calibration)
     if len(ensemble) > MARKS:
         ensemble = _strongest(ensemble, [p for _, p in ensemble], end_s)

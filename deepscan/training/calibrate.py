@@ -36,6 +36,7 @@ MAX_CALIBRATED_LOGIT = 4.0
 
 FULL_WIDTHS_PX = (60.0, 80.0, 100.0, 120.0, 140.0)
 """Widths of a face from which logits may count in full."""
+STILL_SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LEAST_GAIN = 0.001
 """What such a width must take off the loss, so that noise gives none."""
 
@@ -60,7 +61,7 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
 
     Args:
         files: scored; the largest face of each is what its label is about, the others are bystanders.
-        false_positives: share of real files that may be flagged, in [0, 1).
+        false_positives: share of real files that may be flagged, in [0, 1); of the videos and of the photos.
 
     Raises:
         UsageError: one of the two classes is missing, also where one fold of identities is left out.
@@ -80,7 +81,13 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
         probabilities[inside] = [
             file_probability(file, constants) for file, hidden in zip(usable, inside, strict=True) if hidden
         ]
-    fake, real = thresholds(labels, probabilities, false_positives)
+    still = np.array([file.still for file in usable], bool)
+    limits = [
+        thresholds(labels[part], probabilities[part], false_positives)
+        for part in (still, ~still)
+        if len(set(labels[part].tolist())) == 2
+    ] or [thresholds(labels, probabilities, false_positives)]
+    fake, real = max(fake for fake, _ in limits), min(real for _, real in limits)
     final = constants_of(usable)
     calibration = replace(final, threshold_fake=fake, threshold_real=real)
     return Fit(calibration, tuple(usable), probabilities)
@@ -96,8 +103,31 @@ def fold_of(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
 def constants_of(files: Sequence[ScoredFile]) -> Calibration:
     """Fit every constant but the thresholds, which are left at 0.5.
 
-    The full width is the one under which the fusion loses least; 0 where none gains enough.
+    Where there are videos and photos, everything but ``still_share`` is fitted on the videos. The full width
+    is the one under which the fusion loses least; 0 where none gains enough.
     """
+    moving = [file for file in files if not file.still]
+    stills = [file for file in files if file.still]
+    if any(len({file.label for file in part}) < 2 for part in (moving, stills)):
+        return _constants_of_all(files)
+    constants = _constants_of_all(moving)
+    return replace(constants, still_share=_still_share(stills, constants))
+
+
+def _still_share(stills: Sequence[ScoredFile], constants: Calibration) -> float:
+    """By which share the logits of single frames are most likely right."""
+    labels = np.array([file.label for file in stills])
+    balance = _balance(labels)
+
+    def loss(share: float) -> float:
+        calibration = replace(constants, still_share=share)
+        p = np.clip([file_probability(file, calibration) for file in stills], 1e-9, 1 - 1e-9)
+        return _logistic_loss(np.log(p) - np.log1p(-p), labels, balance)
+
+    return min(STILL_SHARES, key=loss)
+
+
+def _constants_of_all(files: Sequence[ScoredFile]) -> Calibration:
     names = sorted({name for file in files for name in file.logits})
     counted = np.array([better_than_chance(name, files) for name in names], float)
     fits = [_fit_at(0.0, names, files, counted)]
@@ -160,7 +190,7 @@ def file_probability(file: ScoredFile, calibration: Calibration) -> float:
     """What a scan with this calibration says of a file: of its most suspicious track among the others."""
     widths_px = file.others_width_px or (0,) * len(file.others)
     faces = zip((file.logits, *file.others), (file.face_width_px, *widths_px), strict=True)
-    fused = [fused_or_none(logits, calibration.at(width_px)) for logits, width_px in faces]
+    fused = [fused_or_none(logits, calibration.at(width_px, still=file.still)) for logits, width_px in faces]
     tracks = [TrackVerdict(number, probability, ()) for number, probability in enumerate(fused)]
     known = [one.probability for one in weigh_tracks(tracks) if one.probability is not None]
     return max(known, default=0.5)

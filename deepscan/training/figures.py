@@ -7,7 +7,7 @@ what a detector says in one go, a single frame or a short clip of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +159,7 @@ def ensemble_moments(file: ScoredFile, calibration: Calibration) -> list[float]:
 
     Every detector is heard with the clip whose middle is nearest to that moment.
     """
-    calibration = calibration.at(file.face_width_px)
+    calibration = calibration.at(file.face_width_px, still=file.still)
     counted = {name: c for name, c in file.clips.items() if c and name in calibration.detectors}
     if not counted:
         return []
@@ -181,7 +181,7 @@ def calibrated(name: str, value: float, file: ScoredFile, calibration: Calibrati
 
     Uncalibrated where the calibration does not know the detector.
     """
-    entry = calibration.at(file.face_width_px).detectors.get(name)
+    entry = calibration.at(file.face_width_px, still=file.still).detectors.get(name)
     return sigmoid(value if entry is None else entry(value))
 
 
@@ -238,7 +238,8 @@ def auc_with_interval(files: Sequence[ScoredFile], scores: Scores) -> Figures:
 
 
 def detector_figures(files: Sequence[ScoredFile]) -> dict[str, Figures]:
-    """AUC per detector, on the files it scored."""
+    """AUC per detector, on the files it scored: on the videos, where there are some."""
+    files = [file for file in files if not file.still] or files
     names = sorted({name for file in files for name in file.logits})
     found = {}
     for name in names:
@@ -251,8 +252,33 @@ def fusion_figures(fitted: Fit) -> Figures:
     """Of the ensemble, cross-validated over identities, at the shipped thresholds.
 
     ``ece_by_chance`` and ``ece_by_chance_high``: what ``ece`` would be on these files, on average and in
-    nineteen of twenty cases at the most, if the ensemble were calibrated perfectly.
+    nineteen of twenty cases at the most, if the ensemble were calibrated perfectly. Where there are videos
+    and photos, the figures are of the videos, and those of the photos are beside them as ``photo_...``.
     """
+    videos, photos = apart(fitted)
+    if not videos.files:
+        return _fusion_figures(photos)
+    figures = _fusion_figures(videos)
+    if photos.files:
+        figures |= {f"photo_{name}": value for name, value in _fusion_figures(photos).items()}
+    return figures
+
+
+def apart(fitted: Fit) -> tuple[Fit, Fit]:
+    """The same for the files with several frames, and for those with one."""
+    still = np.array([file.still for file in fitted.files], bool)
+    parts = [
+        replace(
+            fitted,
+            files=tuple(file for file, chosen in zip(fitted.files, part, strict=True) if chosen),
+            probabilities=fitted.probabilities[part],
+        )
+        for part in (~still, still)
+    ]
+    return parts[0], parts[1]
+
+
+def _fusion_figures(fitted: Fit) -> Figures:
     labels = np.array([file.label for file in fitted.files])
     p = fitted.probabilities
     calibration = fitted.calibration

@@ -146,7 +146,7 @@ def _samples(
     """Labels and calibrated probabilities, per file or per frame."""
     labels, scores = [], []
     for file in files:
-        entry = calibration.at(file.face_width_px).detectors.get(one.detector)
+        entry = calibration.at(file.face_width_px, still=file.still).detectors.get(one.detector)
         for value in _logits(file, one):
             labels.append(file.label)
             scores.append(sigmoid(value if entry is None else entry(value)))

@@ -65,6 +65,12 @@ class ScoredFile:
     face_width_px: int = 0
     others_width_px: tuple[int, ...] = ()
 
+    @property
+    def still(self) -> bool:
+        """Every detector that spoke had a single frame, as of a photo."""
+        spans = [clip[:2] for clips in self.clips.values() for clip in clips]
+        return bool(spans) and len(set(spans)) == 1 and spans[0][0] == spans[0][1]
+
 
 def score_files(rows: Iterable[Source], scanner: Scanner) -> Iterator[ScoredFile]:
     """Scan every row's file, in order; files without a scored face come with empty ``logits``."""

@@ -228,6 +228,7 @@ def enter_calibration(
         "threshold_fake": calibration.threshold_fake,
         "threshold_real": calibration.threshold_real,
         "full_width_px": calibration.full_width_px,
+        "still_share": calibration.still_share,
         **metrics.get("fusion", {}),
     }
     write_table(weights, table)

@@ -26,6 +26,7 @@ from deepscan.training.calibrate import (
     thresholds,
 )
 from deepscan.training.evaluate import auc, expected_calibration_error
+from deepscan.training.figures import apart, fusion_figures
 from deepscan.training.score import ScoredFile
 
 Logits = Callable[[int, np.random.Generator], Mapping[str, float]]
@@ -106,6 +107,42 @@ def test_detectors_that_fail_on_small_faces_are_believed_less_there() -> None:
 
 def test_detectors_that_hold_on_small_faces_count_in_full_there() -> None:
     assert constants_of(of_widths(files_of(mixed), noisy_below_px=0)).full_width_px == 0
+
+
+def as_photos(files: list[ScoredFile]) -> list[ScoredFile]:
+    """The same people's photos: a frame of each file, on which every detector errs more."""
+    rng = np.random.default_rng(6)
+    frame = ((0.0, 0.0, 0.5),)
+    return [
+        replace(
+            file,
+            file=f"{file.file}.jpg",
+            logits={name: value + rng.normal(0, 2.5) for name, value in file.logits.items()},
+            clips=dict.fromkeys(file.logits, frame),
+        )
+        for file in files
+    ]
+
+
+def test_single_frames_are_believed_less_and_change_nothing_for_videos() -> None:
+    videos = files_of(mixed)
+    photos = as_photos(videos)
+    alone, both = constants_of(videos), constants_of([*videos, *photos])
+    assert both.still_share < 1
+    assert replace(both, still_share=1.0) == alone
+    assert constants_of(photos).still_share == 1, "nothing to compare them with"
+
+
+def test_the_rate_of_false_alarms_holds_for_photos_and_for_videos() -> None:
+    videos = files_of(mixed)
+    fitted = fit([*videos, *as_photos(videos)])
+    for part in apart(fitted):
+        real = np.array([file.label == 0 for file in part.files])
+        assert len(part.files) == len(videos)
+        assert (part.probabilities[real] >= fitted.calibration.threshold_fake).mean() <= FALSE_POSITIVE_RATE
+    figures = fusion_figures(fitted)
+    assert figures["real"] == figures["photo_real"] == len(videos) / 2
+    assert figures["auc"] > figures["photo_auc"]
 
 
 def test_a_bystanders_width_counts_for_the_bystander() -> None:
