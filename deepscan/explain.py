@@ -88,7 +88,7 @@ def explain(file: FileReport, run: RunReport) -> Explanation:
     reasons = [_distance(track, run), *_opinions(speaks_for, against)]
     if _timed(file) and speaks_for:
         reasons.append(_where(speaks_for))
-    reasons += [*_among_others(file, track, run), *_caveats(file)]
+    reasons += [*_little_to_see(track, run), *_among_others(file, track, run), *_caveats(file)]
     return Explanation(
         track.id,
         tuple(d.name for d in speaks_for),
@@ -142,6 +142,17 @@ def _distance(track: TrackReport, run: RunReport) -> str:
         f"{lead}, {_points(fake - p)} short of fake (from {percent(fake)}) and "
         f"{_points(p - real)} too high for real (below {percent(real)})."
     )
+
+
+def _little_to_see(track: TrackReport, run: RunReport) -> list[str]:
+    """That the detectors' words count for less; see ``ensemble.Calibration.at``."""
+    full_px = run.calibration.full_width_px
+    said = []
+    if 0 < track.face_width_px < full_px:
+        said.append(f"it is {track.face_width_px} px wide, where they count in full from {full_px:.0f} px")
+    if track.still and run.calibration.still_share < 1:
+        said.append("it is seen in one frame only")
+    return [f"What the detectors say of this face counts for less: {' and '.join(said)}."] if said else []
 
 
 def _among_others(file: FileReport, track: TrackReport, run: RunReport) -> list[str]:

@@ -15,7 +15,7 @@ from deepscan.faces import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.results import NOT_NEEDED
 from deepscan.scan import FileReport, TrackReport
-from tests.report.sample import face, failed, real, run, scanned
+from tests.report.sample import CALIBRATION, face, failed, real, run, scanned
 
 VIDEO = MediaInfo("video", "mp4", "h264", 1920, 1080, 0, 10.0, 25.0, 250, 0.1)
 PHOTO = MediaInfo("image", "jpeg", "jpeg", 800, 600, 0, None, None, 1, 2.0)
@@ -72,6 +72,21 @@ def test_which_detectors_agree() -> None:
         file(opinion("gml", 0.98), opinion("sola", 0.1))
     )
     assert "Only GML (98 %) could be counted, and speaks for a forgery." in why(file(opinion("gml", 0.98)))
+
+
+def test_a_face_that_shows_little_is_said_to_count_for_less() -> None:
+    picky = replace(CALIBRATION, full_width_px=100.0, still_share=0.6)
+    small = file(opinion("gml", 0.98), width=54)
+    photo = replace(small, tracks=(replace(small.tracks[0], end_s=0.0, face_width_px=240),))
+    said = "What the detectors say of this face counts for less: "
+    assert f"{said}it is 54 px wide, where they count in full from 100 px." in why(small, calibration=picky)
+    assert f"{said}it is seen in one frame only." in why(photo, calibration=picky)
+    for report, calibration in (
+        (file(opinion("gml", 0.98)), picky),
+        (small, CALIBRATION),
+        (photo, CALIBRATION),
+    ):
+        assert said not in why(report, calibration=calibration)
 
 
 def test_a_detector_that_is_not_counted_has_no_say() -> None:
