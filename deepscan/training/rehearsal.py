@@ -4,8 +4,9 @@ Under each condition every video is written as a pair, original and forgery, tha
 mask alone (a forgery that tones the target tones its original too), and listed in a corpus CSV, together with
 the video as it came: thresholds must hold for genuine files that nobody encoded anew. The families of forgery
 take turns; of every video one portrait is forged as a whole, too. Only real videos whose identity is on the
-validation side of the split are used, for faces and donors alike. A family that lacks a donor (the first
-video) or a generator gives way to a self-blend.
+validation side of the split are used, for faces and donors alike. Of a long video several stretches can be
+taken: its beginning alone may be easier than the rest. A family that lacks a donor (the first video) or a
+generator gives way to a self-blend.
 """
 
 from __future__ import annotations
@@ -97,22 +98,13 @@ def rehearse(
     lenders: list[tuple[str, Face]] = []
     for number, row in enumerate(sources):
         forged = False
-        try:
-            starts = stretches(media.probe(row.file), SECONDS, count)
-        except MediaError as error:
-            yield row, str(error)
-            continue
-        for turn, start_s in enumerate(starts):
-            try:
-                video = read_face_video(
-                    row.file, engine, mesh, seconds=SECONDS, long_side_px=LONG_SIDE_PX, start_s=start_s
-                )
-            except MediaError as error:
-                yield row, str(error)
+        for turn, video in enumerate(_stretches(row.file, count, engine, mesh)):
+            if isinstance(video, MediaError):
+                yield row, str(video)
                 continue
             others = [face for identity, face in lenders if identity != row.identity][-LENDERS:]
             # The numbers keep files of one name from different folders apart, and stretches of one file.
-            prefix = f"{number:03}-{row.file.stem}" + (f"-{start_s:.0f}s" if turn else "")
+            prefix = f"{number:03}-{row.file.stem}" + (f"-stretch-{turn + 1}" if turn else "")
             take = _Take(row, out, prefix, others, generators)
             written = list(take.write(video, number + turn, seed + 1000 * number + 100 * turn))
             rows += written
@@ -125,6 +117,24 @@ def rehearse(
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _stretches(
+    path: Path, count: int, engine: FaceEngine, mesh: FaceMesh
+) -> Iterator[FaceVideo | MediaError]:
+    """Up to ``count`` stretches of a video, or why there is none."""
+    try:
+        starts = stretches(media.probe(path), SECONDS, count)
+    except MediaError as error:
+        yield error
+        return
+    for start_s in starts:
+        try:
+            yield read_face_video(
+                path, engine, mesh, seconds=SECONDS, long_side_px=LONG_SIDE_PX, start_s=start_s
+            )
+        except MediaError as error:
+            yield error
 
 
 def lent(video: FaceVideo) -> Face:
