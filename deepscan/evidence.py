@@ -129,6 +129,7 @@ class EvidenceKeeper:
         return TrackEvidence(moments, tuple(over_time))
 
     def _suspicion(self, track_id: int) -> float:
+        """As of a face that is wide enough: how wide this one is over its whole track is not known yet."""
         moments = self._tracks[track_id].moments
         fused = fuse_logits(
             {m.detector: logit(m.score.probability) for m in moments.values()}, self._calibration

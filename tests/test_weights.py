@@ -74,6 +74,8 @@ def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
         ("[fusion]", "[fusion", "cannot be read"),
         ("[fusion]", "[other]", r"has no \[fusion\] table"),
         ("threshold_fake = 0.8", "threshold_fake = 0.1", "threshold_real <= threshold_fake"),
+        ("[fusion]", "[fusion]\nfull_width_px = -1", "full_width_px of 0 or more"),
+        ("[fusion]", "[fusion]\nstill_share = 0", r"still_share in \(0, 1\]"),
         ("temperature = 1.0", "temperature = 0.0", "temperature above 0"),
         ("temperature = 1.0", 'temperature = "warm"', "has no number temperature"),
         ('sha256 = "', 'sha256 = "X', "64 lower-case hex digits"),
