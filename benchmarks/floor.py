@@ -85,8 +85,9 @@ def _decode(path: Path, wanted_s: Sequence[float]) -> float:
     Of every stretch between keyframes only the part up to the last wanted frame is decoded, and frames
     that no other one refers to are left out unless wanted.
     """
+    photo = media.probe(path).kind == "image"
     started_s = time.process_time()
-    if media.probe(path).kind == "image":
+    if photo:
         with Image.open(path) as photo:
             photo.load()
         return time.process_time() - started_s

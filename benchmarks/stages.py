@@ -17,6 +17,7 @@ import deepscan.media
 from deepscan.clips import Clip, ClipCutter, Thumbnails
 from deepscan.detectors.detector import Answer, Detector
 from deepscan.faces import FaceTracker
+from deepscan.media import Medium
 from deepscan.media.picture import upright_rgb
 
 STAGES = ("decode", "colour", "faces", "crops", "nets", "other")
@@ -101,8 +102,8 @@ class StageClock:
 
 def watch(clock: StageClock) -> None:
     """Put the clock around every stage of the scans of this process, for good."""
-    patch.object(deepscan.media, "probe", clock.timed("decode", deepscan.media.probe)).start()
-    patch.object(deepscan.media, "frames", clock.timed_items("decode", deepscan.media.frames)).start()
+    patch.object(deepscan.media, "begin", clock.timed("decode", deepscan.media.begin)).start()
+    patch.object(Medium, "frames", clock.timed_items("decode", Medium.frames)).start()
     patch("deepscan.media.video.upright_rgb", clock.timed("colour", upright_rgb)).start()
     patch.object(FaceTracker, "follow", clock.timed_items("faces", FaceTracker.follow)).start()
     patch.object(ClipCutter, "add", clock.timed("crops", ClipCutter.add)).start()

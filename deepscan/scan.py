@@ -62,10 +62,11 @@ class Scanner:
         status: Status
         error: str | None = None
         try:
-            info = media.probe(path, self.config.pixel_budget)
+            medium = media.begin(path, self.config.pixel_budget)
+            info = medium.info
             coverage = Coverage(info.duration_s, pixel_budget=self.config.pixel_budget)
             plan = media.plan(info, thorough=self.config.thorough)
-            frames = media.frames(path, info, plan, coverage, nvdec=self.config.decoder == "nvdec")
+            frames = medium.frames(plan, coverage, nvdec=self.config.decoder == "nvdec")
             tracks, skipped = self._look(media.ahead(frames) if self._decode_ahead else frames)
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
-from deepscan.media.container import MAX_PIXELS, open_container
+from deepscan.media.container import FFMPEG_LOG, MAX_PIXELS, LogLine, open_container
 from deepscan.media.info import MediaInfo
 from deepscan.media.picture import Turn
 
@@ -23,31 +26,67 @@ _PROBE_PACKETS = 300
 _RATES = (0.2, 1000.0)
 
 
-def probe_video(path: Path) -> MediaInfo:
-    """What the video is; decodes its first frame.
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a video that is open: what was read until its first picture came.
+
+    Attributes:
+        container: open; whoever reads on closes it.
+        stream: the picture's.
+        decoder: of that stream, as it stands after these packets.
+        packets: of all streams.
+        pictures: what came of each packet of the picture, in order.
+        said: FFmpeg's error lines while it opened the file.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    decoder: VideoCodecContext
+    packets: list[Packet[Stream]]
+    pictures: list[tuple[Packet[VideoStream], list[VideoFrame]]]
+    said: list[LogLine]
+
+
+def begin_video(path: Path) -> tuple[MediaInfo, Head | None]:
+    """What the video is, from its first frame, and where to read on; None where it is to be read anew.
 
     Raises:
         UnreadableMedia: cannot be opened, or no frame decodes.
         UnsupportedMedia: no moving picture in it.
     """
-    with open_container(path) as container:
+    container = open_container(path)
+    try:
+        said = FFMPEG_LOG.take()
         stream = picture_stream(container, path)
-        decoder = open_decoder(stream)
-        first = _first_frame(container, stream, decoder)
+        head = Head(container, stream, open_decoder(stream), [], [], said)
+        first, whole = _first_frame(head)
         if first is None:
             raise UnreadableMedia(
                 f"{path} holds no frame that can be decoded; fetch the file again, or convert it to H.264."
             )
-        turn = Turn.of(first)
-        width, height = turn.size(first.width, first.height)
-        codec = decoder.name
-        rate = _frame_rate(stream)
-        duration_s = _declared_s(container, stream)
-        count = stream.frames or None
-        stream_counted = count is not None
-        name = _short_name(container, path)
+        info = _info(path, head, first)
+        # What FFmpeg has to say of the beginning must be said to whoever reads it for good.
+        whole = whole and not FFMPEG_LOG.take()
+    except BaseException:
+        container.close()
+        raise
+    if whole:
+        return info, head
+    container.close()
+    return info, None
+
+
+def _info(path: Path, head: Head, first: VideoFrame) -> MediaInfo:
+    container, stream = head.container, head.stream
+    turn = Turn.of(first)
+    width, height = turn.size(first.width, first.height)
+    codec = head.decoder.name
+    rate = _frame_rate(stream)
+    duration_s = _declared_s(container, stream)
+    count = stream.frames or None
+    name = _short_name(container, path)
     # An mp4 in fragments may say in its index that it holds nothing: its length is that of what is there.
-    declared = bool(duration_s) and (name not in ("mp4", "mov") or stream_counted)
+    declared = bool(duration_s) and (name not in ("mp4", "mov") or count is not None)
     if not duration_s:
         count, duration_s = _counted(path, rate)
     if name == "gif" and count == 1:
@@ -87,20 +126,31 @@ def open_decoder(stream: VideoStream) -> VideoCodecContext:
     return decoder
 
 
-def _first_frame(
-    container: InputContainer, stream: VideoStream, decoder: VideoCodecContext
-) -> VideoFrame | None:
-    source = container.demux(stream)
-    for _ in range(_PROBE_PACKETS):
+def _first_frame(head: Head) -> tuple[VideoFrame | None, bool]:
+    """The first picture, and whether ``head`` holds all that led to it: no error, and little of it."""
+    source = head.container.demux()
+    clean, of_picture = True, 0
+    while of_picture < _PROBE_PACKETS:
         try:
             packet = next(source)
-            if frames := decoder.decode(packet if packet.size else None):
-                return frames[0]
+            clean = clean and packet.size > 0 and len(head.packets) < _PROBE_PACKETS
+            if clean:
+                head.packets.append(packet)
+            if packet.stream_index != head.stream.index:
+                continue
+            of_picture += 1
+            picture = cast("Packet[VideoStream]", packet)
+            frames = head.decoder.decode(picture if picture.size else None)
         except StopIteration:
-            return None
+            break
         except (av.FFmpegError, ValueError):
+            clean = False
             continue
-    return None
+        if clean:
+            head.pictures.append((picture, frames))
+        if frames:
+            return frames[0], clean
+    return None, False
 
 
 def _frame_rate(stream: VideoStream) -> float:

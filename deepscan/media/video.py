@@ -9,15 +9,14 @@ out pictures that no other picture refers to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Literal, cast
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -28,7 +27,7 @@ from deepscan.media.health import Health
 from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
 from deepscan.media.picker import Choice, Picker
 from deepscan.media.picture import Turns, upright_rgb
-from deepscan.media.stream import DEFAULT_RATE, open_decoder, picture_stream
+from deepscan.media.stream import DEFAULT_RATE, Head, open_decoder, picture_stream
 from deepscan.media.structure import loose_ends
 
 _DEMUX_ERRORS = 50
@@ -37,37 +36,46 @@ _HELD_BYTES = 64 << 20
 
 
 def video_frames(
-    path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage, *, nvdec: bool = False
+    path: Path,
+    info: MediaInfo,
+    plan: SamplingPlan,
+    coverage: Coverage,
+    *,
+    head: Head | None = None,
+    nvdec: bool = False,
 ) -> Iterator[Frame]:
-    """The frames that the plan asks for; see :func:`deepscan.media.frames`."""
-    with open_on_gpu(path, coverage) if nvdec else open_container(path) as container:
-        stream = picture_stream(container, path)
-        decoder = open_decoder(stream)
-        health = Health(info, container, stream, decoder, coverage)
-        health.heard(FFMPEG_LOG.take())
+    """The frames that the plan asks for; see :meth:`deepscan.media.Medium.frames`.
+
+    Goes on where ``head`` ends, and closes it.
+    """
+    head = head or _opened(path, coverage, nvdec=nvdec)
+    with head.container:
+        health = Health(info, head.container, head.stream, head.decoder, coverage)
+        health.heard(head.said)
         for sentence in loose_ends(path, info.container):
             health.damage(sentence)
-        yield from _Reader(container, stream, decoder, info, plan, coverage, health).frames()
+        yield from _Reader(head, info, plan, coverage, health).frames()
     if not coverage.frames_decoded:
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
+
+
+def _opened(path: Path, coverage: Coverage, *, nvdec: bool) -> Head:
+    container = open_on_gpu(path, coverage) if nvdec else open_container(path)
+    stream = picture_stream(container, path)
+    return Head(container, stream, open_decoder(stream), [], [], FFMPEG_LOG.take())
 
 
 class _Reader:
     """One pass over one file."""
 
     def __init__(
-        self,
-        container: InputContainer,
-        stream: VideoStream,
-        decoder: VideoCodecContext,
-        info: MediaInfo,
-        plan: SamplingPlan,
-        coverage: Coverage,
-        health: Health,
+        self, head: Head, info: MediaInfo, plan: SamplingPlan, coverage: Coverage, health: Health
     ) -> None:
-        self._container = container
-        self._stream = stream
-        self._decoder = decoder
+        self._container = head.container
+        self._stream = stream = head.stream
+        self._decoder = head.decoder
+        self._read_before = head.packets
+        self._decoded_before = dict(head.pictures)
         self._coverage = coverage
         self._health = health
         self._picker = Picker(plan)
@@ -116,7 +124,7 @@ class _Reader:
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets of the picture, until the file ends; goes on after an error."""
         failures = 0
-        source = self._container.demux()
+        source = chain(self._read_before, self._container.demux())
         while True:
             try:
                 packet = next(source)
@@ -128,7 +136,7 @@ class _Reader:
                 self._health.damage(f"the file is damaged ({lines[0]})")
                 if failures >= _DEMUX_ERRORS:
                     break
-                source = self._container.demux()
+                source = chain(self._container.demux())
                 continue
             self._health.heard(FFMPEG_LOG.take())
             of_picture = packet.stream_index == self._stream.index
@@ -166,14 +174,22 @@ class _Reader:
     def _let_go(self, packet_s: float) -> list[Packet[VideoStream]]:
         ready, self._held, self._held_bytes = self._held, [], 0
         if self._fresh and ready:
-            self._decoder.flush_buffers()
-            self._health.jumped()
             first_s = self._packet_s(ready[0]) or 0.0
             # Pictures shown before the keyframe but stored after it refer to what was dropped.
             ready = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
+            self._start_at(ready)
+            self._health.jumped()
         self._fresh = False
         self._fed_s = max([packet_s, self._fed_s, *(self._packet_s(p) or 0.0 for p in ready)])
         return ready
+
+    def _start_at(self, ready: Sequence[Packet[VideoStream]]) -> None:
+        """Decode afresh from the first of these on, unless the probe has just begun with the same ones."""
+        begun = zip(ready, self._decoded_before, strict=False)
+        if self._decoded_before and all(ours is theirs for ours, theirs in begun):
+            return
+        self._decoder.flush_buffers()
+        self._decoded_before.clear()
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         wanted_s = self._picker.next_s
@@ -185,7 +201,8 @@ class _Reader:
         # Charged before decoding: a packet of which no picture comes may take as long.
         self._coverage.pixels_decoded += self._decoder.width * self._decoder.height
         try:
-            frames = self._decoder.decode(packet)
+            before = self._decoded_before.pop(packet, None)
+            frames = self._decoder.decode(packet) if before is None else before
         except (av.FFmpegError, ValueError) as error:
             self._health.refused(packet, error)
             frames = []
