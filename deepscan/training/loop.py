@@ -102,7 +102,9 @@ def train(
     while step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, config)
-        losses.append(place.mean(optimize(net, optimizer, next(stream), distillation, parallel)))
+        losses.append(
+            place.mean(optimize(net, optimizer, next(stream), distillation, parallel, config.sharpness))
+        )
         after_step()
         step, since = step + 1, since + 1
         if step % LOG_EVERY == 0 or step == config.steps:

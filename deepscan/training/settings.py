@@ -23,6 +23,7 @@ class TrainConfig:
         own_share: share of batches with the corpus' own forgeries, where it has any; 1: nothing else.
         optimizer: ``adamw``, ``adam`` or ``sgd``.
         momentum: of ``sgd``.
+        sharpness: how far uphill gradients are taken, see ``step.optimize``; 0: not at all.
         schedule: ``cosine`` falls to zero after the warm-up, ``constant`` stays.
         families: of forgeries; none names all of ``forge.families``.
         frozen: submodules that stay as they are, batch statistics included.
@@ -47,6 +48,7 @@ class TrainConfig:
     own_share: float = 0.0
     optimizer: str = "adamw"
     momentum: float = 0.0
+    sharpness: float = 0.0
     schedule: str = "cosine"
     families: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -46,6 +47,7 @@ def optimize(
     batch: Batch,
     distillation: Distillation | None = None,
     parallel: nn.Module | None = None,
+    sharpness: float = 0.0,
 ) -> float:
     """One step. Returns the loss.
 
@@ -55,16 +57,27 @@ def optimize(
         batch: on any device.
         distillation: adds its loss.
         parallel: the ``TrainingStep`` of both, where several processes share it; None makes one.
+        sharpness: how far uphill the gradient is taken that the step follows, for minima that stay low around
+            (Foret et al., Sharpness-Aware Minimization, 2021, the rho of eq. 2); 0: where the network stands.
 
     Raises:
         UsageError: the gradient is not finite.
     """
-    optimizer.zero_grad(set_to_none=True)
     module = cast(nn.Module, net)
     forward = TrainingStep(net, distillation) if parallel is None else parallel
     device = next(module.parameters()).device
-    loss: Tensor = forward({name: value.to(device, non_blocking=True) for name, value in batch.items()})
-    loss.backward()  # type: ignore[no-untyped-call]
+    batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+    def backward() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        loss: Tensor = forward(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    loss = backward()
+    if sharpness:
+        with uphill(module, sharpness), same_statistics(module):
+            backward()
     norm = nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
     if not torch.isfinite(norm):
         raise UsageError("the gradient is not finite: go on from the last checkpoint with a lower --rate.")
@@ -73,6 +86,38 @@ def optimize(
     if constrain is not None:
         constrain()
     return float(loss.detach())
+
+
+@contextmanager
+def uphill(module: nn.Module, distance: float) -> Iterator[None]:
+    """While open, the parameters are moved by ``distance`` (in the norm of them all) along their gradient."""
+    moved = [
+        (value, value.detach().clone(), value.grad) for value in module.parameters() if value.grad is not None
+    ]
+    norm = torch.linalg.vector_norm(torch.stack([grad.norm() for _, _, grad in moved]))
+    with torch.no_grad():
+        for value, _, grad in moved:
+            value.add_(grad * (distance / (norm + 1e-12)))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for value, before, _ in moved:
+                value.copy_(before)
+
+
+@contextmanager
+def same_statistics(module: nn.Module) -> Iterator[None]:
+    """While open, batch norms leave their running statistics alone."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    momenta = [part.momentum for part in norms]
+    for part in norms:
+        part.momentum = 0.0
+    try:
+        yield
+    finally:
+        for part, momentum in zip(norms, momenta, strict=True):
+            part.momentum = momentum
 
 
 def optimizer_of(config: TrainConfig, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:

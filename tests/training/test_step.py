@@ -101,3 +101,56 @@ def test_bfloat16_only_where_the_processor_has_it(able: bool, monkeypatch: pytes
     with step.mixed_precision(layer):
         out = layer(torch.ones(1, 4))
     assert out.dtype == (torch.bfloat16 if able else torch.float32)
+
+
+class Bowl(torch.nn.Module):
+    """A loss of two parameters, ``(3 x^2 + y^2) / 2``, and a batch norm, as a training step expects them."""
+
+    spec = SPECS["local_features"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        self.norm = torch.nn.BatchNorm2d(3)
+        self.asked: list[list[float]] = []
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.norm(pixels)
+        self.asked.append(self.at.tolist())
+        return (torch.tensor([3.0, 1.0]) * self.at**2).sum() / 2
+
+    def loss(self, output: torch.Tensor, *_: object) -> torch.Tensor:
+        return output
+
+
+def bowl_batch() -> dict[str, torch.Tensor]:
+    pixels = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+    masks = torch.zeros(2, 8, 8)
+    return {"pixels": pixels, "label": torch.tensor([0, 1]), "forged": masks, "face": masks}
+
+
+def test_a_sharpness_aware_step_follows_the_gradient_found_uphill() -> None:
+    bowl: Any = Bowl()
+    gradient = torch.tensor([3.0, 2.0])
+    uphill = torch.tensor([1.0, 2.0]) + 0.5 * gradient / gradient.norm()
+    loss = optimize(bowl, torch.optim.SGD([bowl.at], lr=0.1), bowl_batch(), sharpness=0.5)
+    assert loss == pytest.approx(3.5)
+    assert bowl.asked[0] == [1.0, 2.0] and bowl.asked[1] == pytest.approx(uphill.tolist())
+    expected = torch.tensor([1.0, 2.0]) - 0.1 * torch.tensor([3.0, 1.0]) * uphill
+    torch.testing.assert_close(bowl.at.detach(), expected)
+
+
+def test_both_passes_of_a_sharpness_aware_step_count_once_in_batch_norms() -> None:
+    means = []
+    for sharpness in (0.0, 0.5):
+        torch.manual_seed(0)
+        bowl: Any = Bowl()
+        optimize(
+            bowl,
+            torch.optim.SGD([bowl.at], lr=0.1),
+            bowl_batch(),
+            sharpness=sharpness,
+        )
+        means.append(bowl.norm.running_mean)
+        assert bowl.norm.momentum == 0.1
+    torch.testing.assert_close(means[0], means[1])
