@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import footage
@@ -64,7 +64,7 @@ class Warm:
 
 @dataclass(frozen=True)
 class Result:
-    """One case: every repeat, and the floor measured beside each."""
+    """One case: every repeat, and the floors measured beside each, on one core and on all of them at once."""
 
     case: str
     files: int
@@ -73,6 +73,7 @@ class Result:
     cold: list[Cost]
     warm: list[Warm]
     floor: list[Floor]
+    busy_floor: list[Floor]
 
     def document(self) -> dict[str, Any]:
         """For JSON: the measured values, and the medians that the table shows."""
@@ -84,6 +85,7 @@ class Result:
                 "warm": {**asdict(middle_cost(warm)), **self._to_floor(warm)},
                 "stages": {name: median(go.stages[name] for go in self.warm) for name in STAGES},
                 "floor_wall_s": median(least.cpu_s for least in self.floor) / self.cores,
+                "busy_floor_wall_s": median(least.cpu_s for least in self.busy_floor) / self.cores,
                 "floor_decode_s": median(least.decode_s for least in self.floor),
                 "floor_nets_s": median(least.nets_s for least in self.floor),
             },
@@ -92,8 +94,12 @@ class Result:
     def _to_floor(self, costs: list[Cost]) -> dict[str, float]:
         """Medians of the repeats' own ratios: a busy moment of the machine meets both sides of one."""
         pairs = list(zip(costs, self.floor, strict=True))
+        busy_pairs = zip(costs, self.busy_floor, strict=True)
         return {
             "wall_to_floor": median(cost.wall_s / (least.cpu_s / self.cores) for cost, least in pairs),
+            "wall_to_busy_floor": median(
+                cost.wall_s / (least.cpu_s / self.cores) for cost, least in busy_pairs
+            ),
             "cpu_to_floor": median(cost.cpu_s / least.cpu_s for cost, least in pairs),
         }
 
@@ -137,22 +143,31 @@ def _cases(folder: Path, cores: int, *, quick: bool) -> list[Recipe]:
 
 
 def _measure(case: Case, weights: Path, cores: int, repeats: int) -> Result:
-    """Cold, warm and the floor in turn, so that the machine's busy moments meet all three."""
+    """Cold, warm and the floors in turn, so that the machine's busy moments meet them all."""
     config = ScanConfig(weights=weights, threads=thread_count(None, case.jobs))
     barrier = SPAWN.Barrier(case.jobs)
-    cold, warm, least = [], [], []
+    every_core = SPAWN.Barrier(cores)
+    alone = ScanConfig(weights=weights, threads=1)
+    cold, warm, least, busy = [], [], [], []
     with (
         ProcessPoolExecutor(case.jobs, SPAWN, _start_worker, (config, barrier)) as workers,
-        ProcessPoolExecutor(1, SPAWN, _start_meter, (ScanConfig(weights=weights, threads=1),)) as meter,
+        ProcessPoolExecutor(cores, SPAWN, _start_meter, (alone, every_core)) as meters,
     ):
         for warming in [workers.submit(_warm_up, case.paths[0]) for _ in range(case.jobs)]:
             warming.result()
-        meter.submit(_floor, case.paths[:1]).result()
+        _busy_floor(meters, cores, case.paths[:1])
         for _ in range(repeats):
             cold.append(_cold(case, weights))
             warm.append(_warm(case, workers))
-            least.append(meter.submit(_floor, case.paths).result())
-    return Result(case.name, len(case.paths), case.jobs, cores, cold, warm, least)
+            least.append(meters.submit(_floor, case.paths).result())
+            busy.append(_busy_floor(meters, cores, case.paths))
+    return Result(case.name, len(case.paths), case.jobs, cores, cold, warm, least, busy)
+
+
+def _busy_floor(meters: ProcessPoolExecutor, cores: int, paths: Sequence[Path]) -> Floor:
+    """The mean of the floors that all cores measure at once: they share memory, caches and heat."""
+    found = [at_once.result() for at_once in [meters.submit(_floor_together, paths) for _ in range(cores)]]
+    return Floor(mean(f.decode_s for f in found), mean(f.nets_s for f in found), found[0].clips)
 
 
 def _cold(case: Case, weights: Path) -> Cost:
@@ -183,12 +198,17 @@ def _start_worker(config: ScanConfig, barrier: Barrier) -> None:
     watch(_clock)
 
 
-def _start_meter(config: ScanConfig) -> None:
-    global _meter
-    _meter = FloorMeter(config)
+def _start_meter(config: ScanConfig, barrier: Barrier) -> None:
+    global _meter, _barrier
+    _meter, _barrier = FloorMeter(config), barrier
 
 
 def _floor(paths: Sequence[Path]) -> Floor:
+    return _meter.measure(paths)
+
+
+def _floor_together(paths: Sequence[Path]) -> Floor:
+    _barrier.wait()
     return _meter.measure(paths)
 
 
@@ -214,7 +234,8 @@ def _peak_rss_mb() -> float:
 
 
 def _tables(cases: list[dict[str, Any]]) -> list[Table]:
-    headings = ("", "wall s", "CPU s", "peak MB", "floor s", "wall / floor", "CPU / floor")
+    ratios = ("wall / floor", "CPU / floor", "busy floor s", "wall / busy")
+    headings = ("", "wall s", "CPU s", "peak MB", "floor s", *ratios)
     costs = Table(*headings, title="Scans: medians (peak memory: the largest)")
     stages = Table("", *STAGES, "floor decode", "floor nets", title="CPU seconds by stage, warm")
     for case in cases:
@@ -223,10 +244,11 @@ def _tables(cases: list[dict[str, Any]]) -> list[Table]:
             cost = medians[state]
             figures = (cost["wall_s"], cost["cpu_s"], medians["floor_wall_s"])
             wall, cpu, bound = (f"{figure:.2f}" for figure in figures)
-            ratios = (cost["wall_to_floor"], cost["cpu_to_floor"])
+            busy = (medians["busy_floor_wall_s"], cost["wall_to_busy_floor"])
+            shares = (cost["wall_to_floor"], cost["cpu_to_floor"], *busy)
             costs.add_row(
                 f"{case['case']}, {state}", wall, cpu, f"{cost['peak_rss_mb']:.0f}", bound,
-                *(f"{ratio:.2f}" for ratio in ratios),
+                *(f"{share:.2f}" for share in shares),
             )  # fmt: skip
         own = (medians["stages"][name] for name in STAGES)
         values = [*own, medians["floor_decode_s"], medians["floor_nets_s"]]
