@@ -128,15 +128,17 @@ def main() -> None:
 
 def _cases(folder: Path, cores: int, *, quick: bool) -> list[Recipe]:
     clip = footage.Clip
-    one_s, usual_s, long_s, times, many, photos = (
-        (4, 12, 12, 5, 4, 12) if quick else (10, 60, 40, 15, 40, 500)
+    one_s, usual_s, long_s, times, few, many, photos = (
+        (4, 12, 12, 5, 2, 4, 12) if quick else (10, 60, 40, 15, 4, 40, 500)
     )
+    whole = [clip(f"whole-{n}.mp4", one_s, None, seed=100 + n) for n in range(few)]
     short = [clip(f"{n:02}.mp4", 3, 60, seed=10 + n) for n in range(many)]
     long = clip("long.mp4", long_s, 250, seed=2, height=720, repeat=times)
     return [
         Recipe(f"{one_s} s 1080p, one keyframe", 1, footage.make, (folder, [clip("one.mp4", one_s, None)])),
         Recipe(f"{usual_s} s 1080p", 1, footage.make, (folder, [clip("usual.mp4", usual_s, 250, seed=1)])),
         Recipe(f"{long_s * times} s 720p", 1, footage.make, (folder, [long])),
+        Recipe(f"folder of {few} clips, {one_s} s", min(cores, few), footage.make, (folder / "whole", whole)),
         Recipe(f"folder of {many} clips, 3 s", min(cores, many), footage.make, (folder / "many", short)),
         Recipe(f"folder of {photos} photos", cores, footage.make_photos, (folder / "photos", photos)),
     ]
