@@ -68,7 +68,7 @@ def film(
 ) -> Iterator[Frame]:
     for i in range(first, first + frames):
         rgb = picture([(head, position(i)) for head, position in heads], seed)
-        yield Frame(index=i, pts_s=i / RATE, rgb=rgb, window=window, even=window is None)
+        yield Frame(index=i, pts_s=i / RATE, picture=rgb, window=window, even=window is None)
 
 
 def track(
@@ -138,7 +138,7 @@ def test_doubtful_face_must_be_found_at_half_the_scale_too(monkeypatch: pytest.M
 
 
 def test_still_photo_is_one_track() -> None:
-    photo = Frame(index=0, pts_s=0.0, rgb=picture([(portrait(110), (100, 60))]), window=0, even=True)
+    photo = Frame(index=0, pts_s=0.0, picture=picture([(portrait(110), (100, 60))]), window=0, even=True)
     tracker, faces = track(iter([photo]))
     assert [len(f) for f in faces] == [1]
     assert [t.id for t in tracker.tracks] == [1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -74,16 +76,26 @@ class Frame:
     Attributes:
         index: position among the frames handed on, from 0.
         pts_s: presentation time, seconds from the start of the video stream.
-        rgb: ``(H, W, 3)`` uint8, upright, source resolution. Sizes may differ between frames.
+        picture: ``rgb``, or what makes it.
         window: index of the window it belongs to (windows never overlap), or None.
         even: it answers to one of the plan's even moments.
     """
 
     index: int
     pts_s: float
-    rgb: NDArray[np.uint8]
+    picture: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
     window: int | None
     even: bool
+
+    @cached_property
+    def rgb(self) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` uint8, upright, source resolution. Sizes may differ between frames.
+
+        Made where it is first looked at, so that whoever decodes goes on meanwhile.
+        """
+        rgb = self.picture() if callable(self.picture) else self.picture
+        object.__setattr__(self, "picture", rgb)  # the decoder's picture may go
+        return rgb
 
 
 @dataclass

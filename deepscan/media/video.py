@@ -228,9 +228,8 @@ class _Reader:
         pts_s, frame, choice = self._behind
         self._behind = None
         if choice is not None:
-            yield Frame(
-                choice.index, pts_s, upright_rgb(frame, self._turns.of(frame)), choice.window, choice.even
-            )
+            turn = self._turns.of(frame)
+            yield Frame(choice.index, pts_s, lambda: upright_rgb(frame, turn), choice.window, choice.even)
 
     def _frame_s(self, frame: VideoFrame) -> float:
         """Seconds from the start; always later than the frame before."""
