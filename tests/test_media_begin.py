@@ -47,10 +47,24 @@ def test_a_plan_that_begins_later(keyframe_every: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [0.02, 0.3])
-def test_damage(start: float, tmp_path: Path) -> None:
-    whole = make.portrait_clip(tmp_path / "whole.mkv", 2.0)
-    assert_alike(make.flipped(whole, tmp_path / "flipped.mkv", 40, start=start))
-    assert_alike(spoil.hole(whole, tmp_path / "hole.mkv", start, start + 0.05))
+@pytest.mark.parametrize("ending", ["mkv", "ts", "mpg", "avi", "mp4"])
+def test_damage(start: float, ending: str, tmp_path: Path) -> None:
+    codec = "mpeg2video" if ending == "mpg" else "libx264"
+    whole = make.portrait_clip(tmp_path / f"whole.{ending}", 2.0, codec=codec)
+    assert_alike(make.flipped(whole, tmp_path / f"flipped.{ending}", 40, start=start))
+    assert_alike(spoil.hole(whole, tmp_path / f"hole.{ending}", start, start + 0.05))
+
+
+def test_damage_of_the_first_picture_is_reported_where_pictures_are_counted_first(tmp_path: Path) -> None:
+    whole = make.portrait_clip(tmp_path / "whole.ts", 1.0)
+    data = bytearray(whole.read_bytes())
+    damaged = tmp_path / "damaged.ts"
+    for place in range(1200, 4000, 190):  # inside the first packets' payloads
+        data[place] ^= 0xFF
+    damaged.write_bytes(data)
+    frames, coverage = begun(damaged)
+    assert frames and coverage.errors_reported
+    assert_alike(damaged)
 
 
 def test_the_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

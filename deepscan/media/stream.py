@@ -64,9 +64,10 @@ def begin_video(path: Path) -> tuple[MediaInfo, Head | None]:
             raise UnreadableMedia(
                 f"{path} holds no frame that can be decoded; fetch the file again, or convert it to H.264."
             )
-        info = _info(path, head, first)
         # What FFmpeg has to say of the beginning must be said to whoever reads it for good.
         whole = whole and not FFMPEG_LOG.take()
+        info = _info(path, head, first)
+        FFMPEG_LOG.take()  # to count the pictures of a file is to read it through
     except BaseException:
         container.close()
         raise
