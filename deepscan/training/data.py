@@ -22,10 +22,12 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from deepscan.clips import Affine, crop_affine, cut_square
 from deepscan.detectors.base import DetectorSpec, Sampling
 from deepscan.errors import UsageError
+from deepscan.training.forge.blend import Pair
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.forge.families import FAMILIES, Face, Material, draw_family, forge
 from deepscan.training.forge.generators import Redrawer, load_generators
 from deepscan.training.forge.masks import hull_mask
+from deepscan.training.forge.visible import plainest, trace
 from deepscan.training.prepare import Sample
 
 Batch = dict[str, torch.Tensor]
@@ -237,15 +239,19 @@ def forge_pair(
         ``pixels (2, T, S, S, 3)`` uint8, ``forged`` and ``face (2, T, S, S)`` float32, ``label (2,)``
         int64; the real clip first. Single-frame specs have no T axis.
     """
-    still = len(faces.frames) == 1
-    pair = forge(family, material, rng)
-    shared = degradation or Degradation.draw(rng, still=still)
     view = View.draw(rng) if augment else View()
     size = (faces.frames.shape[1], faces.frames.shape[2])
     hulls = np.stack([hull_mask(points, "face", size) for points in faces.mesh])
     affines = clip_affines(faces, spec, view)
     cut = (affines, spec.size_px, view.mirror)
-    forged, face = cut_masks(pair.mask, *cut), cut_masks(hulls, *cut)
+    face = cut_masks(hulls, *cut)
+
+    def seen(pair: Pair) -> float:
+        return trace(cut_frames(pair.real, *cut), cut_frames(pair.fake, *cut), face)
+
+    pair = plainest(family, lambda: forge(family, material, rng), seen)
+    shared = degradation or Degradation.draw(rng, still=len(faces.frames) == 1)
+    forged = cut_masks(pair.mask, *cut)
     item: dict[str, NDArray[Any]] = {
         "pixels": np.stack(
             [cut_degraded(shared, frames, affines, spec, view) for frames in (pair.real, pair.fake)]

@@ -355,3 +355,15 @@ def test_joined_pairs_alternate() -> None:
     batch = join_pairs([pair, pair, pair])
     assert batch["label"].tolist() == [0, 1, 0, 1, 0, 1]
     assert batch["pixels"].shape == (6, 4, 4, 3)
+
+
+def test_a_self_blend_that_nobody_could_see_is_drawn_anew(
+    window: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, ratios = SelfBlend.draw, iter([0.0, 1.0])
+    monkeypatch.setattr(
+        SelfBlend, "draw", staticmethod(lambda rng: replace(draw(RNG(5)), region="face", ratio=next(ratios)))
+    )
+    pair = forged_pair(window.take([0]), SPECS["sola"], 0, degradation=Degradation.none(), augment=False)
+    assert pair["forged"][1].max() > 0.9, "the second draw"
+    assert next(ratios, None) is None

@@ -32,11 +32,11 @@ class Animation:
 
     @staticmethod
     def draw(rng: np.random.Generator, generators: int) -> Animation:
-        """Nine in ten are redrawn by a generator as a whole, where there is one."""
+        """Redrawn by a generator as a whole, where there is one."""
         return Animation(
             strength=float(rng.uniform(0.6, 1.2)),
             smoothing=int(rng.integers(0, 4)),
-            redrawing=Redrawing.draw(rng, generators) if generators and rng.random() < 0.9 else None,
+            redrawing=Redrawing.draw(rng, generators) if generators else None,
             teeth=float(rng.uniform(0.0, 0.6)),
         )
 

@@ -26,8 +26,11 @@ SHRUNK = (1.1, 2.8)
 RETOUCHED, SHARPENED, PALETTED = 0.12, 0.2, 0.06
 """Shares of the degraded pairs that a beauty mode retouched, the camera sharpened, or a GIF was made of."""
 CODECS = ("h264", "jpeg", "webp", "none")
-STILL_CODEC_ODDS = (0.5, 0.26, 0.12, 0.12)
+STILL_CODEC_ODDS = (0.6, 0.2, 0.1, 0.1)
 CLIP_CODEC_ODDS = (0.8, 0.1, 0.05, 0.05)
+CRF, STRONG_CRF = (18, 41), (30, 41)
+STRONG = 0.5
+"""Share of the H.264 draws from ``STRONG_CRF``: what was sent on again and again is missed most."""
 GREY = np.full((3, 3), 1 / 3)
 
 
@@ -109,7 +112,7 @@ class Degradation:
             noise_sigma=float(rng.uniform(1, 7)) if rng.random() < 0.25 else 0.0,
             noise_seed=int(rng.integers(2**31)),
             jpeg_quality=int(rng.integers(35, 101)) if codec == "jpeg" else None,
-            h264_crf=int(rng.integers(18, 41)) if codec == "h264" else None,
+            h264_crf=_crf(rng) if codec == "h264" else None,
             colour=Colour.draw(rng) if rng.random() < 0.4 else None,
             webp_quality=int(rng.integers(30, 96)) if codec == "webp" else None,
             sharpening=(float(rng.uniform(0.6, 1.6)), float(rng.uniform(0.3, 1.6)))
@@ -164,6 +167,10 @@ class Degradation:
             small = (int(w / self.shrink) // 2 * 2, int(h / self.shrink) // 2 * 2)
             out = cv2.resize(out, small, interpolation=cv2.INTER_AREA)
         return np.asarray(out, np.uint8)
+
+
+def _crf(rng: np.random.Generator) -> int:
+    return int(rng.integers(*(STRONG_CRF if rng.random() < STRONG else CRF)))
 
 
 def add_noise(frames: Frames, sigma: float, seed: int) -> Frames:

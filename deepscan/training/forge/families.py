@@ -1,7 +1,7 @@
 """Which kind of forgery a pair is, and what each kind needs beside the face itself.
 
-The first three families leave seams, for one in three around a face that a generator drew; re-synthesis
-leaves a generator's trace, with a seam or, of the whole picture, without one; animation has no seam.
+The first three families leave seams, for some around a face that a generator drew; re-synthesis leaves a
+generator's trace, with a seam or, of the whole picture, without one; animation has no seam.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ ODDS = {
     "animation": 0.14,
     "timing": 0.03,
 }
-REDRAWN = 0.35
-"""Share of the blended families whose face goes through a generator first, where there is one."""
+REDRAWN = {"self-blend": 0.35, "swap": 0.35, "reenactment": 0.7}
+"""Share of a blended family whose face goes through a generator first, where there is one.
+
+Swaps are done without one, too; what moves a mouth today is a generator.
+"""
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,16 @@ def forge(family: str, material: Material, rng: np.random.Generator) -> Pair:
     """A forgery of ``family``, drawn from ``rng``; one that ``material.families`` names."""
     frames, mesh = material.clip.frames, material.clip.mesh
     if family == "self-blend":
-        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(material, rng))
+        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(family, material, rng))
     if family == "swap":
         swap = Swap.draw(rng)
         donor = material.others[nearest(mesh[0], [other.mesh[0] for other in material.others])]
-        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(material, rng))
+        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(family, material, rng))
     if family == "reenactment":
         other = material.others[0] if material.others else material.moments
         moments = material.moments
         reenactment = Reenactment.draw(rng)
-        redraw = _redraw(material, rng)
+        redraw = _redraw(family, material, rng)
         return reenactment.apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0], redraw)
     if family == "resynthesis":
         generators = material.generators
@@ -108,8 +111,8 @@ def forge(family: str, material: Material, rng: np.random.Generator) -> Pair:
     return Timing.draw(rng).apply(frames, mesh)
 
 
-def _redraw(material: Material, rng: np.random.Generator) -> Redraw | None:
+def _redraw(family: str, material: Material, rng: np.random.Generator) -> Redraw | None:
     """A generator for the face of a blended family, for a share of the draws."""
-    if not material.generators or rng.random() >= REDRAWN:
+    if not material.generators or rng.random() >= REDRAWN[family]:
         return None
     return partial(Redrawing.draw(rng, len(material.generators)).face, generators=material.generators)

@@ -97,6 +97,10 @@ def test_every_fault_is_drawn_within_its_range() -> None:
     assert {d.retouching for d in draws} == {None, *RETOUCHERS}
     videos, photos = draws[::2], draws[1::2]
     assert sum(d.h264_crf is not None for d in videos) > sum(d.h264_crf is not None for d in photos)
+    crfs = [d.h264_crf for d in draws if d.h264_crf is not None]
+    assert 0.6 < np.mean([crf >= 30 for crf in crfs]) < 0.9, (
+        "strong compression is the rule, not the exception"
+    )
     untouched = sum(d == replace(NONE, noise_seed=d.noise_seed) for d in draws)
     assert 30 < untouched < 120
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from deepscan.training.forge import families, redraw
+from deepscan.training.forge.animation import Animation
 from deepscan.training.forge.families import FAMILIES, ODDS, Face, Material, draw_family, forge
 from deepscan.training.forge.generators import GENERATORS, Generator
 from deepscan.training.forge.masks import picture_box
@@ -154,9 +155,9 @@ def test_a_blended_face_may_come_from_a_generator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     material = clip_material if kind == "clip" else photo_material
-    monkeypatch.setattr(families, "REDRAWN", 0.0)
+    monkeypatch.setitem(families.REDRAWN, family, 0.0)
     plain = forge(family, material, RNG(3))
-    monkeypatch.setattr(families, "REDRAWN", 1.0)
+    monkeypatch.setitem(families.REDRAWN, family, 1.0)
     drawn = forge(family, material, RNG(3))
     outside = drawn.mask == 0
     np.testing.assert_array_equal(drawn.fake[outside], drawn.real[outside])
@@ -175,6 +176,11 @@ def test_a_generator_redraws_the_square_around_the_face_alone(
     assert changed[y - 9 : y + 9, x - 9 : x + 9].mean() > 0.9
     assert not changed[:, : int(mesh[:, 0].min() - 0.5 * np.ptp(mesh, axis=0).max())].any()
     assert (redrawing.whole(frame, generators) != frame).any(-1).mean() > 0.9
+
+
+def test_what_is_animated_is_drawn_by_a_generator_where_there_is_one() -> None:
+    assert all(Animation.draw(RNG(seed), 2).redrawing is not None for seed in range(40))
+    assert Animation.draw(RNG(0), 0).redrawing is None
 
 
 @pytest.mark.parametrize("family", ["animation", "resynthesis"])
