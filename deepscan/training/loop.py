@@ -89,7 +89,7 @@ def train(
     lay_out(module)
     distillation = None if teacher is None else Distillation(teacher, config.detector, module)
     trained = nn.ModuleList([module] if distillation is None else [module, distillation.project])
-    forward = TrainingStep(net, distillation).to(place.device)
+    forward = TrainingStep(net, distillation, config.evenness).to(place.device)
     optimizer = optimizer_of(config, trained.parameters())
     origins = {"init": origin(init), "teacher": origin(teacher)}
     step, losses = resume(run / CHECKPOINT, config, trained, optimizer, origins)

@@ -24,6 +24,7 @@ class TrainConfig:
         optimizer: ``adamw``, ``adam`` or ``sgd``.
         momentum: of ``sgd``.
         sharpness: how far uphill gradients are taken, see ``step.optimize``; 0: not at all.
+        evenness: weight of ``step.unevenness`` in the loss.
         schedule: ``cosine`` falls to zero after the warm-up, ``constant`` stays.
         families: of forgeries; none names all of ``forge.families``.
         frozen: submodules that stay as they are, batch statistics included.
@@ -49,6 +50,7 @@ class TrainConfig:
     optimizer: str = "adamw"
     momentum: float = 0.0
     sharpness: float = 0.0
+    evenness: float = 0.0
     schedule: str = "cosine"
     families: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()

@@ -19,15 +19,18 @@ from deepscan.training.nets import Net
 from deepscan.training.settings import TrainConfig
 
 LARGEST_GRADIENT = 5.0
+SATURATED = 1e-6
+"""Probabilities nearer to 0 or 1 than this have no gradient in ``unevenness``."""
 
 
 class TrainingStep(nn.Module):
     """A batch in, its loss out: what is run alike in every process."""
 
-    def __init__(self, net: Net, distillation: Distillation | None) -> None:
+    def __init__(self, net: Net, distillation: Distillation | None, evenness: float = 0.0) -> None:
         super().__init__()
         self.net = cast(nn.Module, net)
         self.distillation = distillation
+        self.evenness = evenness
 
     def forward(self, batch: Batch) -> Tensor:
         """Scalar loss; the forward pass in ``mixed_precision``, losses in float32."""
@@ -38,7 +41,22 @@ class TrainingStep(nn.Module):
             loss = net.loss(output, batch["label"], forged, batch["face"])
             if self.distillation is not None:
                 loss = loss + self.distillation.loss(batch["pixels"])
+            if self.evenness:
+                loss = loss + self.evenness * unevenness(net.probability(output), batch["label"])
         return loss
+
+
+def unevenness(probability: Tensor, label: Tensor) -> Tensor:
+    """Variance of the logits of a batch's genuine clips: how far the network's idea of genuine differs from
+    face to face. In the manner of single-center loss (Li et al., "Frequency-aware Discriminative Feature
+    Learning", CVPR 2021), which draws genuine faces together and leaves forged ones alone.
+
+    Args:
+        probability: ``(B,)``, of forged.
+        label: ``(B,)`` int64, 1 = forged.
+    """
+    logits = torch.logit(probability.float(), eps=SATURATED)[label == 0]
+    return logits.var(unbiased=False) if len(logits) else logits.sum()
 
 
 def optimize(

@@ -17,7 +17,7 @@ from deepscan.training.mixed import MASKED
 from deepscan.training.nets import build
 from deepscan.training.prepare import Sample
 from deepscan.training.settings import TrainConfig
-from deepscan.training.step import TrainingStep, normalise, optimize, optimizer_of, rate_at
+from deepscan.training.step import TrainingStep, normalise, optimize, optimizer_of, rate_at, unevenness
 from tests.training.conftest import CONFIG, Prepared, own_pairs_of
 
 
@@ -154,3 +154,49 @@ def test_both_passes_of_a_sharpness_aware_step_count_once_in_batch_norms() -> No
         means.append(bowl.norm.running_mean)
         assert bowl.norm.momentum == 0.1
     torch.testing.assert_close(means[0], means[1])
+
+
+def test_unevenness_is_the_spread_of_genuine_scores_alone() -> None:
+    label = torch.tensor([0, 0, 1, 1])
+    probability = torch.sigmoid(torch.tensor([-1.0, 3.0, 7.0, -9.0])).requires_grad_()
+    found = unevenness(probability, label)
+    assert float(found.detach()) == pytest.approx(4.0, rel=1e-4)
+    found.backward()
+    assert probability.grad is not None
+    assert probability.grad[0] < 0 < probability.grad[1], "downhill they meet"
+    assert probability.grad[2:].abs().max() == 0
+    assert float(unevenness(probability[2:].detach(), label[2:])) == 0
+
+
+class Scores(torch.nn.Module):
+    """Scores a picture by its mean; its own loss is 1."""
+
+    spec = SPECS["local_features"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean((1, 2, 3)) * self.gain
+
+    def probability(self, output: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(output)
+
+    def loss(self, output: torch.Tensor, *_: object) -> torch.Tensor:
+        return torch.ones(())
+
+
+def test_evenness_weighs_the_spread_of_genuine_scores() -> None:
+    net: Any = Scores()
+    shades = torch.tensor([0, 200, 255], dtype=torch.uint8)
+    batch = {
+        "pixels": shades[:, None, None, None].expand(3, 8, 8, 3),
+        "label": torch.tensor([0, 0, 1]),
+        "forged": torch.zeros(3, 8, 8),
+        "face": torch.zeros(3, 8, 8),
+    }
+    low, high, _ = net(normalise(batch["pixels"], net.spec)).tolist()
+    assert float(TrainingStep(net, None)(batch)) == 1
+    found = float(TrainingStep(net, None, evenness=0.5)(batch).detach())
+    assert found == pytest.approx(1 + 0.5 * ((high - low) / 2) ** 2, rel=0.02)

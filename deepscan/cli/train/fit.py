@@ -58,6 +58,12 @@ def fit(
             help="Sharpness-aware steps: gradients are taken so far uphill. Two passes a step; try 0.05.",
         ),
     ] = 0.0,
+    evenness: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Weight of a loss that draws the scores of genuine faces together; try 0.05."
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of pairs, forgeries and start weights.")] = 0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations; 0: at the end.")] = 0,
     keep_every: Annotated[
@@ -105,6 +111,7 @@ def fit(
             optimizer=chosen.optimizer,
             momentum=chosen.momentum,
             sharpness=sharpness,
+            evenness=evenness,
             schedule=chosen.schedule,
             own_share=chosen.own_share,
             stills=stills,
