@@ -49,13 +49,12 @@ def plainest(family: str, draw: Callable[[], Pair], seen: Callable[[Pair], float
         draw: makes another one each time.
         seen: the ``trace`` of one.
     """
-    least = LEAST_TRACE.get(family)
-    best, most = draw(), 0.0
-    if least is None:
+    best = draw()
+    if family not in LEAST_TRACE:
         return best
     most = seen(best)
     for _ in range(TRIES - 1):
-        if most >= least:
+        if most >= LEAST_TRACE[family]:
             break
         other = draw()
         found = seen(other)
