@@ -23,13 +23,17 @@ from deepscan.training.forge.blend import Pair
 from deepscan.training.forge.degrade import encode_h264
 from deepscan.training.forge.families import Face, Material, forge
 from deepscan.training.forge.generators import Redrawer
+from deepscan.training.forge.masks import hull_mask
 from deepscan.training.forge.resynthesis import Resynthesis
+from deepscan.training.forge.visible import plainest, trace
 from deepscan.training.mesh import FaceMesh
 
 Image = NDArray[np.uint8]
 WHOLE = ("redrawing", "animation")
 """Families that leave no seam: the whole picture is the forger's."""
 PORTRAIT_SCALE = 2.4
+SEEN_PX = 100.0
+"""Width of a face at which a forgery must be seen: about what GML's crop leaves of it."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +112,33 @@ def forge_video(
     others: Sequence[Face] = (),
     generators: Sequence[Redrawer] = (),
 ) -> Pair:
-    """Forge every frame with one draw of a family that is ``possible``.
+    """Forge every frame with one draw of a family that is ``possible``, one that can be seen.
 
     ``resynthesis`` redraws the face here, ``redrawing`` the whole picture.
     """
     rng = np.random.default_rng(seed)
-    if family in ("redrawing", "resynthesis"):
-        draw = replace(Resynthesis.draw(rng, len(generators)), whole=family == "redrawing")
-        return draw.apply(video.frames, video.mesh, list(generators))
     clip = Face(video.frames, video.mesh)
-    return forge(family, Material(clip, clip, list(others), list(generators)), rng)
+    material = Material(clip, clip, list(others), list(generators))
+
+    def draw() -> Pair:
+        if family not in ("redrawing", "resynthesis"):
+            return forge(family, material, rng)
+        drawn = replace(Resynthesis.draw(rng, len(generators)), whole=family == "redrawing")
+        return drawn.apply(video.frames, video.mesh, material.generators)
+
+    return plainest(family, draw, lambda pair: _seen(pair, video.mesh))
+
+
+def _seen(pair: Pair, mesh: NDArray[np.float32]) -> float:
+    """The ``trace`` of the middle frame, its face no wider than detectors see one."""
+    at = len(mesh) // 2
+    zoom = min(1.0, SEEN_PX / max(1.0, float(np.ptp(mesh[at, :, 0]))))
+    real, fake = (
+        np.asarray(cv2.resize(frames[at], None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8)
+        for frames in (pair.real, pair.fake)
+    )
+    face = hull_mask(np.asarray(mesh[at] * zoom, np.float32), "face", (real.shape[0], real.shape[1]))
+    return trace(real[None], fake[None], face[None])
 
 
 def portrait(video: FaceVideo) -> FaceVideo:

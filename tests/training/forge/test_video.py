@@ -11,6 +11,7 @@ import pytest
 from deepscan import media
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.faces import FaceEngine
+from deepscan.training.forge.blend import SelfBlend
 from deepscan.training.forge.families import Face
 from deepscan.training.forge.generators import GENERATORS, Generator
 from deepscan.training.forge.video import (
@@ -77,6 +78,16 @@ def test_a_forged_video_is_seeded_and_written_like_its_original(video: FaceVideo
         infos.append(replace(media.probe(tmp_path / f"{name}.mp4"), bits_per_pixel=None))
     assert infos[0] == infos[1]
     assert (infos[0].width, infos[0].height, infos[0].frames_expected) == (200, 200, 9)
+
+
+def test_a_forged_video_can_be_seen(video: FaceVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, ratios = SelfBlend.draw, iter([0.0, 1.0])
+
+    def faint_at_first(rng: np.random.Generator) -> SelfBlend:
+        return replace(draw(rng), region="face", ratio=next(ratios), jitter=0.0, shift=(0.03, 0.015))
+
+    monkeypatch.setattr(SelfBlend, "draw", staticmethod(faint_at_first))
+    assert forge_video(video, "self-blend", seed=4).mask.max() > 0.9, "the second draw"
 
 
 def test_a_portrait_holds_the_face_and_its_mesh(video: FaceVideo, engine: FaceEngine) -> None:
