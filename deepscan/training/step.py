@@ -49,7 +49,8 @@ class TrainingStep(nn.Module):
 def unevenness(probability: Tensor, label: Tensor) -> Tensor:
     """Variance of the logits of a batch's genuine clips: how far the network's idea of genuine differs from
     face to face. In the manner of single-center loss (Li et al., "Frequency-aware Discriminative Feature
-    Learning", CVPR 2021), which draws genuine faces together and leaves forged ones alone.
+    Learning", CVPR 2021), which draws genuine faces together and leaves forged ones alone. Each of several
+    processes takes it over its own part of a batch, whose spread is a little less than the whole one's.
 
     Args:
         probability: ``(B,)``, of forged.
