@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from deepscan.clips import Clip
-from deepscan.config import ScanConfig
+from deepscan.config import Device, ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Answer, Detector
 from deepscan.ensemble import aggregate
 from deepscan.errors import UsageError
 from deepscan.scan import FileReport, Scanner, TrackReport
 from deepscan.training.corpora import Source
-from deepscan.weights import Manifest
+from deepscan.weights import Manifest, find_root, read_manifest
 
 ClipScores = tuple[tuple[float, float, float], ...]
 """``(start_s, end_s, probability)`` of every clip, in order of time."""
@@ -84,6 +84,16 @@ def fingerprint(manifest: Manifest) -> str:
     """Changes with every network and with nothing else: a new calibration keeps the logits as they are."""
     hashes = "".join(f"{name}{entry.model.sha256}" for name, entry in sorted(manifest.detectors.items()))
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def scan_config(weights: Path | None, device: Device = "auto") -> ScanConfig:
+    """A scan by every detector that the weights folder lists: one's own may have fewer than five.
+
+    Raises WeightsError where the folder has no readable manifest.
+    """
+    listed = read_manifest(find_root(weights)).detectors
+    detectors = tuple(name for name in SPECS if name in listed)
+    return ScanConfig(weights=weights, device=device, detectors=detectors or tuple(SPECS))
 
 
 def resume_scores(

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from deepscan.cli import run
+from deepscan.training.ship import read_table, write_table
 from tests.doubles import write_weights
 from tests.media import make
 
@@ -61,6 +62,22 @@ def test_detectors_forgers_and_frames_are_measured(folder: Path, capsys: pytest.
     assert set(written["forgers"]) == {"swap", "lips"}
     assert sum(written["verdicts"].values()) == 5
     assert written["published"] == [] and written["shuffled"] == {}
+
+
+def test_a_folder_of_fewer_detectors_is_measured_by_those(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = write_weights(tmp_path / "own", middle=0.3)
+    table = read_table(own)
+    table["detectors"] = {"sola": table["detectors"]["sola"]}
+    write_table(own, table)
+    assert run(["evaluate", str(folder / "all.csv"), "--weights", str(own)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said if " AUC " in line] == ["sola", "ensemble", "sola", "ensemble"]
+    calibrate = ["train", "calibrate", str(folder / "all.csv"), "--weights", str(own)]
+    assert run([*calibrate, "--scores", str(tmp_path / "scores.jsonl")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["sola", "fusion"]
 
 
 def test_figures_that_cannot_be_measured_are_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
