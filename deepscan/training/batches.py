@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader
 
+from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec, Sampling
 from deepscan.errors import UsageError
 from deepscan.training.data import Batch, ForgedPairs, join_pairs
@@ -58,6 +59,20 @@ def batches(
     mine = config.pairs // place.count
     loader = DataLoader(pairs, batch_size=mine, collate_fn=join_pairs, num_workers=config.workers)
     return iter(loader)
+
+
+def spec_of(config: TrainConfig) -> DetectorSpec:
+    """What the run's network looks at, in clips of as many frames as its settings say.
+
+    Raises:
+        UsageError: its clips have no more frames than that.
+    """
+    spec = SPECS[config.detector]
+    if not config.frames:
+        return spec
+    if config.frames >= spec.frames:
+        raise UsageError(f"{spec.name} looks at {spec.frames} frames at a time; --frames is for fewer.")
+    return replace(spec, frames=config.frames)
 
 
 def own_pairs(

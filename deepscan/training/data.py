@@ -70,13 +70,17 @@ def usable(sample: Sample, spec: DetectorSpec, *, stills: bool) -> bool:
 def choose_frames(
     count: int, spec: DetectorSpec, rng: np.random.Generator, *, stills: bool
 ) -> NDArray[np.int64]:
-    """Which of ``count`` cached frames form the clip: ascending indices, ``spec.frames`` of them or one."""
+    """Which of ``count`` cached frames form the clip: ascending indices, ``spec.frames`` of them or one.
+
+    A clip in a row begins at any frame that leaves room for it.
+    """
     if stills or spec.sampling is Sampling.SINGLE:
         return rng.integers(count, size=1)
-    if spec.sampling is Sampling.EVERY_SECOND:
-        return np.arange(0, 2 * spec.frames, 2)
-    if spec.sampling is Sampling.CONSECUTIVE:
-        return np.arange(spec.frames)
+    if spec.sampling is not Sampling.EVEN:
+        step = 2 if spec.sampling is Sampling.EVERY_SECOND else 1
+        room = count - step * spec.frames
+        first = int(rng.integers(room + 1)) if room > 0 else 0
+        return first + np.arange(0, step * spec.frames, step)
     return np.linspace(0, count - 1, spec.frames).round().astype(np.int64)
 
 

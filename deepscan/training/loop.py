@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
-from deepscan.training.batches import batches
+from deepscan.training.batches import batches, spec_of
 from deepscan.training.distil import Distillation
 from deepscan.training.export import save_weights
 from deepscan.training.nets import build
@@ -71,7 +70,8 @@ def train(
 
     Raises:
         UsageError: the run folder holds a run with other settings, the cache lacks samples, the teacher
-            cannot teach this detector, or the network lacks a frozen submodule.
+            cannot teach this detector, or the network lacks a submodule that is to be frozen or a
+            parameter that is to learn.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -81,7 +81,7 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     samples = load_index(cache)
-    spec = SPECS[config.detector]
+    spec = spec_of(config)
     net = build(config.detector)
     module = cast(nn.Module, net)
     if init is not None:
@@ -97,7 +97,7 @@ def train(
         forget_after(run / LOG, step)
     stream = batches(config, cache, samples, spec, first=step * config.pairs, place=place)
     saved, began, since = time.monotonic(), time.monotonic(), 0
-    learn(module, config.frozen)
+    learn(module, config.frozen, config.learning)
     parallel = place.spread(forward)
     while step < config.steps:
         for group in optimizer.param_groups:
@@ -116,7 +116,7 @@ def train(
         validate_now = config.validate_every and step % config.validate_every == 0
         if place.leads and (validate_now or at_end):
             log(run, report, {"step": step, **validate(net, config, cache, samples)})
-            learn(module, config.frozen)
+            learn(module, config.frozen, config.learning)
             began, since = time.monotonic(), 0
         if place.leads and config.keep_every and step % config.keep_every == 0:
             save_weights(net, kept_weights(run, step))

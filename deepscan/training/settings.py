@@ -17,6 +17,7 @@ class TrainConfig:
         warmup: steps over which the rate rises.
         weight_decay: of the optimizer.
         stills: train a clip network on single frames (T = 1), photos included.
+        frames: of a clip, for a network that takes fewer than its spec says; 0: those of the spec.
         clean: no degradation, in training and validation: a first stage for a network from nothing.
         brightened: brightness changes alone for the corpus' own forgeries.
         jittered: boxes of the corpus' own forgeries are moved and mirrored at random.
@@ -28,6 +29,7 @@ class TrainConfig:
         schedule: ``cosine`` falls to zero after the warm-up, ``constant`` stays.
         families: of forgeries; none names all of ``forge.families``.
         frozen: submodules that stay as they are, batch statistics included.
+        learning: globs for parameters outside of which everything stays as it is; none: all learn.
         seed: of the pairs, their forgeries and the network's start.
         validate_every: steps between validations; 0 validates at the end alone.
         keep_every: steps between copies of the weights, for ``average``; 0 keeps none.
@@ -43,6 +45,7 @@ class TrainConfig:
     warmup: int = 100
     weight_decay: float = 1e-4
     stills: bool = False
+    frames: int = 0
     clean: bool = False
     brightened: bool = False
     jittered: bool = True
@@ -54,6 +57,7 @@ class TrainConfig:
     schedule: str = "cosine"
     families: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
+    learning: tuple[str, ...] = ()
     seed: int = 0
     validate_every: int = 0
     keep_every: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import cast
 
 import torch
@@ -161,13 +162,21 @@ def rate_at(step: int, config: TrainConfig) -> float:
     return config.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def learn(module: nn.Module, frozen: Sequence[str]) -> None:
+def learn(module: nn.Module, frozen: Sequence[str], learning: Sequence[str] = ()) -> None:
     """Put a network into training mode, all but its frozen submodules.
 
+    Args:
+        module: the network.
+        frozen: names of submodules that stay as they are, batch statistics included.
+        learning: globs for names of parameters, such as ``*.mcb.up.*``; where there are any, whatever none of
+            them matches stays as it is, too.
+
     Raises:
-        UsageError: it has no such submodule.
+        UsageError: it has no such submodule, or no parameter that a glob matches.
     """
     module.train()
+    if learning:
+        _learn_only(module, learning)
     for name in frozen:
         try:
             part = module.get_submodule(name)
@@ -177,6 +186,18 @@ def learn(module: nn.Module, frozen: Sequence[str]) -> None:
                 f"the network has no submodule {name!r} to freeze; it consists of {parts}."
             ) from None
         part.requires_grad_(False).eval()
+
+
+def _learn_only(module: nn.Module, learning: Sequence[str]) -> None:
+    names = [name for name, _ in module.named_parameters()]
+    for glob in learning:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise UsageError(f"the network has no parameter {glob!r}; {names[0]!r} is one of its own.")
+    for name, value in module.named_parameters():
+        value.requires_grad_(any(fnmatchcase(name, glob) for glob in learning))
+    for part in module.modules():
+        if not any(value.requires_grad for value in part.parameters()):
+            part.eval()
 
 
 def lay_out(module: nn.Module) -> None:

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from deepscan.cli import run
+from deepscan.training import loop, prepare
 from deepscan.training.score import ScoredFile, save_scores
+from deepscan.training.settings import TrainConfig
 from deepscan.training.ship import enter_face_model
 from deepscan.weights import read_manifest
 from tests.doubles import write_weights
@@ -164,6 +166,22 @@ def test_media_become_weights_that_a_scan_loads(
     assert run([*scan, str(tmp_path / "bob.png")]) in (0, 1, 3)
     (file,) = json.loads(capsys.readouterr().out)["files"]
     assert (file["status"], list(file["tracks"][0]["detectors"])) == ("scanned", ["local_features"])
+
+
+def test_what_learns_and_from_how_many_frames_reaches_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainConfig] = []
+
+    def train(config: TrainConfig, *_: Any, **__: Any) -> Path:
+        asked.append(config)
+        return tmp_path
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(prepare, "load_index", lambda _: [])
+    fit = ["train", "fit", "gml", "--cache", "c", "--run", "r", "--frames", "4"]
+    assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--evenness", "0.1"]) == 0
+    assert [(c.frames, c.learning, c.evenness) for c in asked] == [(4, ("*.mcb.up.*", "fc.*"), 0.1)]
 
 
 def test_calibration_reads_kept_scores_and_enters_what_it_fits(

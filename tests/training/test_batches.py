@@ -9,7 +9,7 @@ import pytest
 
 from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
-from deepscan.training.batches import batches, own_pairs
+from deepscan.training.batches import batches, own_pairs, spec_of
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.mixed import MASKED
 from deepscan.training.prepare import Sample, load_index
@@ -37,3 +37,17 @@ def test_brightness_is_the_only_fault_where_the_recipe_says_so(
     pairs = own_pairs(config, prepared.cache, side, SPEC)
     drawn = pairs._degrade(np.random.default_rng(0))
     assert drawn.gamma != 1 and replace(drawn, gamma=1.0) == Degradation.none()
+
+
+def test_a_run_on_shorter_clips_looks_at_so_many_frames(prepared: Prepared) -> None:
+    config = TrainConfig("gml", steps=1, pairs=1, clean=True, frames=3, families=("self-blend",))
+    stream = batches(config, prepared.cache, load_index(prepared.cache), spec_of(config), first=0)
+    assert next(stream)["pixels"].shape[1] == 3
+
+
+def test_clips_are_not_made_longer_than_the_detector_looks_at() -> None:
+    with pytest.raises(UsageError, match="gml looks at 8 frames at a time; --frames is for fewer"):
+        spec_of(TrainConfig("gml", steps=1, frames=8))
+    with pytest.raises(UsageError, match="sola looks at 1 frames at a time"):
+        spec_of(TrainConfig("sola", steps=1, frames=4))
+    assert spec_of(TrainConfig("gml", steps=1)) == SPECS["gml"]

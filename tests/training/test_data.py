@@ -205,6 +205,13 @@ def test_the_frames_of_a_clip_are_spaced_as_the_spec_asks(name: str) -> None:
         assert choose_frames(12, spec, RNG(0), stills=False).tolist() == list(range(12))
 
 
+def test_a_shorter_clip_begins_anywhere_and_ends_within_the_frames() -> None:
+    spec = replace(SPECS["gml"], frames=4)
+    drawn = [choose_frames(16, spec, RNG(seed), stills=False) for seed in range(60)]
+    assert {tuple(np.diff(clip)) for clip in drawn} == {(2, 2, 2)}
+    assert {int(clip[0]) for clip in drawn} == set(range(9))
+
+
 def test_single_frames_are_drawn_from_all() -> None:
     drawn = {int(choose_frames(4, SPECS["sola"], RNG(s), stills=False)[0]) for s in range(50)}
     assert drawn == {0, 1, 2, 3}

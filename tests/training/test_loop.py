@@ -114,6 +114,22 @@ def test_freezing_what_the_network_lacks_is_an_error(prepared: Prepared, tmp_pat
     assert not (tmp_path / CHECKPOINT).exists()
 
 
+def test_only_what_the_globs_name_learns(prepared: Prepared, tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=2, validate_every=1, learning=("features.2.*", "*_head.bias"))
+    trained = weights(train(config, prepared.cache, tmp_path))
+    torch.manual_seed(CONFIG.seed)
+    start = build("local_features").state_dict()  # type: ignore[attr-defined]
+    changed = {name for name in start if not torch.equal(trained[name], start[name])}
+    assert {"features.2.0.weight", "features.2.1.running_mean", "forged_head.bias"} < changed
+    assert all(name.startswith("features.2.") or name.endswith("_head.bias") for name in changed)
+
+
+def test_a_glob_that_names_no_parameter_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no parameter 'trunk\.\*'; 'features\.0\.0\.weight' is one"):
+        train(replace(CONFIG, learning=("features.2.*", "trunk.*")), prepared.cache, tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
 def test_a_long_run_logs_its_loss_and_validates_as_often_as_asked(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

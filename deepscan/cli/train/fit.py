@@ -30,6 +30,9 @@ def fit(
         typer.Option(min=0, max=1, help="Share of batches with the corpus' own forgeries, if it has any."),
     ] = None,
     stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
+    frames: Annotated[
+        int, typer.Option(min=0, help="Frames of a clip, fewer than the detector looks at; 0: as many.")
+    ] = 0,
     clean: Annotated[
         bool, typer.Option(help="No degradation: a first stage for a network from nothing.")
     ] = False,
@@ -38,6 +41,10 @@ def fit(
     ] = None,
     frozen: Annotated[
         list[str] | None, typer.Option(metavar="MODULE", help="Submodules that stay as they are.")
+    ] = None,
+    learn: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Parameters that learn, such as '*.mcb.up.*'; all others stay."),
     ] = None,
     init: Annotated[
         str,
@@ -115,11 +122,13 @@ def fit(
             schedule=chosen.schedule,
             own_share=chosen.own_share,
             stills=stills,
+            frames=frames,
             clean=chosen.clean,
             families=families,
             brightened=chosen.brightened,
             jittered=chosen.jittered,
             frozen=tuple(frozen or ()),
+            learning=tuple(learn or ()),
             seed=seed,
             validate_every=validate_every,
             keep_every=keep_every,

@@ -121,11 +121,16 @@ class Mcb(nn.Module):
         if frames == 1:
             return self._still(x), x.new_zeros(len(x), self.down.out_channels, *x.shape[2:])
         first, second = self.motion_features(x, frames)
-        if torch.onnx.is_in_onnx_export() and not (self.up.weight.any() or self.temporal[:, :, ::2].any()):
+        exact = torch.onnx.is_in_onnx_export() or not self.learns()
+        if exact and not (self.up.weight.any() or self.temporal[:, :, ::2].any()):
             # Trained on still frames only: what is exactly zero would still be computed at every scan.
             return self._still(x), second
         y = self.spatial(temporal_conv(x, self.temporal, frames))
         return y + self.up(torch.cat([first, second], dim=1)), second
+
+    def learns(self) -> bool:
+        """Whether the next step may change what the block sees of motion."""
+        return torch.is_grad_enabled() and (self.up.weight.requires_grad or self.temporal.requires_grad)
 
     def _still(self, x: Tensor) -> Tensor:
         """What is left of the block where nothing moves between frames: one depthwise convolution."""

@@ -146,11 +146,21 @@ def plain_xception(net: Any, x: Tensor) -> Tensor:
     return y.mean((2, 3))
 
 
-@torch.no_grad()
-def test_begins_as_plain_xception(net: Gml) -> None:
+@pytest.mark.parametrize("learning", [True, False], ids=["while it learns", "where nothing moves is skipped"])
+def test_begins_as_plain_xception(net: Gml, learning: bool) -> None:
     x = torch.rand(1, 3, 3, 64, 64) * 2 - 1
     expected = net.fc(plain_xception(net, x[0]).mean(0, keepdim=True))
-    torch.testing.assert_close(net(x).logits, expected, atol=1e-5, rtol=1e-4)
+    with torch.set_grad_enabled(learning):
+        torch.testing.assert_close(net(x).logits, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_block_that_has_learnt_motion_sees_it_without_a_gradient_too() -> None:
+    block = random_block(32)
+    x = torch.randn(FRAMES, 32, 5, 5, dtype=torch.float64)
+    with torch.no_grad():
+        without = block(x, FRAMES)[0]
+    torch.testing.assert_close(without, block(x, FRAMES)[0].detach(), rtol=0, atol=0)
+    assert not torch.equal(without, block._still(x))
 
 
 @torch.no_grad()
