@@ -131,7 +131,9 @@ class Weights:
         try:
             return self.manifest.detectors[name]
         except KeyError:
-            raise WeightsError(f"{self.manifest.path}: lists no detector {name}; {REPAIR}") from None
+            listed = ",".join(self.manifest.detectors)
+            fewer = f"; --detectors {listed} asks those that it lists" if listed else ""
+            raise WeightsError(f"{self.manifest.path}: lists no detector {name}; {REPAIR}{fewer}") from None
 
     def _verified(self, model: ModelFile) -> Path:
         path = self.root / model.file

@@ -57,7 +57,8 @@ def test_a_missing_file_is_an_error(root: Path) -> None:
 def test_a_detector_that_is_not_listed_is_an_error(root: Path) -> None:
     manifest = root / "manifest.toml"
     manifest.write_text(manifest.read_text().replace("detectors.gml", "detectors.other"))
-    with pytest.raises(WeightsError, match="lists no detector gml"):
+    those = "--detectors other,global_local,sola,resnet3d,local_features asks those that it lists"
+    with pytest.raises(WeightsError, match=f"lists no detector gml; reinstall .*; {those}"):
         Weights(root).path("gml")
     with pytest.raises(WeightsError, match="lists no detector gml"):
         Weights(root).hashes(["gml"])
