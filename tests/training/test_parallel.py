@@ -34,9 +34,9 @@ from deepscan.training.settings import TrainConfig
 learn = loop.learn
 
 
-def with_fixed_statistics(module, frozen):
+def with_fixed_statistics(module, *which):
     # Each process has batch statistics of its own on the CPU: what is compared is all the rest.
-    learn(module, frozen)
+    learn(module, *which)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
