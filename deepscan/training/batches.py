@@ -65,13 +65,15 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
     """What the run's network looks at, in clips of as many frames as its settings say.
 
     Raises:
-        UsageError: its clips have no more frames than that.
+        UsageError: the spec has no more frames than they say.
     """
     spec = SPECS[config.detector]
     if not config.frames:
         return spec
     if config.frames >= spec.frames:
-        raise UsageError(f"{spec.name} looks at {spec.frames} frames at a time; --frames is for fewer.")
+        raise UsageError(
+            f"clips of {spec.name} have {spec.frames} frames at the most; --frames is for fewer."
+        )
     return replace(spec, frames=config.frames)
 
 

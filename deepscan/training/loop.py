@@ -70,8 +70,8 @@ def train(
 
     Raises:
         UsageError: the run folder holds a run with other settings, the cache lacks samples, the teacher
-            cannot teach this detector, or the network lacks a submodule that is to be frozen or a
-            parameter that is to learn.
+            cannot teach this detector, the network lacks a submodule that is to be frozen or a parameter
+            that is to learn, or its clips have no more frames than the settings ask for.
     """
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -46,8 +46,8 @@ def test_a_run_on_shorter_clips_looks_at_so_many_frames(prepared: Prepared) -> N
 
 
 def test_clips_are_not_made_longer_than_the_detector_looks_at() -> None:
-    with pytest.raises(UsageError, match="gml looks at 8 frames at a time; --frames is for fewer"):
+    with pytest.raises(UsageError, match="clips of gml have 8 frames at the most; --frames is for fewer"):
         spec_of(TrainConfig("gml", steps=1, frames=8))
-    with pytest.raises(UsageError, match="sola looks at 1 frames at a time"):
+    with pytest.raises(UsageError, match="clips of sola have 1 frames at the most"):
         spec_of(TrainConfig("sola", steps=1, frames=4))
     assert spec_of(TrainConfig("gml", steps=1)) == SPECS["gml"]
