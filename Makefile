@@ -25,5 +25,6 @@ bench:
 	$(PYTHON) benchmarks/startup.py $(BENCH)
 	$(PYTHON) benchmarks/nets.py $(BENCH)
 	$(PYTHON) benchmarks/scan.py $(BENCH)
+	$(PYTHON) benchmarks/memory.py $(BENCH)
 	$(PYTHON) benchmarks/peers.py $(BENCH)
 	$(PYTHON) benchmarks/growth.py $(BENCH)

@@ -20,7 +20,7 @@ from deepscan.detectors import SPECS
 from deepscan.devices import PROVIDERS, Placed, candidates, gpu_count
 from deepscan.errors import DeepscanError
 from deepscan.precision import can_rewrite
-from deepscan.runtime import Computed, Network, Session, side_by_side, thread_count
+from deepscan.runtime import Computed, Network, Session, return_freed_memory, side_by_side, thread_count
 from deepscan.weights import Weights
 
 REPAIR = "`deepscan doctor` says how to repair it, and --device cpu asks for no GPU"
@@ -130,6 +130,7 @@ def load_placed(
 
     with ThreadPoolExecutor(at_once if placement.device == "cpu" else 1, "loading") as loaders:
         networks = dict(zip(config.detectors, loaders.map(session, config.detectors), strict=True))
+    return_freed_memory()
     if placement.device != "cpu":
         for name, network in networks.items():
             network.warm_up(SPECS[name].clip_shape)

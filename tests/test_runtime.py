@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -17,7 +19,7 @@ from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Detector
 from deepscan.errors import ScoreError, WeightsError
-from deepscan.runtime import Session, side_by_side, thread_count
+from deepscan.runtime import Session, return_freed_memory, side_by_side, thread_count
 from tests.doubles import brightness_net
 
 
@@ -187,3 +189,15 @@ def test_a_detector_gives_a_network_as_many_clips_as_it_takes(tmp_path: Path) ->
     for one, other in zip(together.score(clips), alone.score(clips), strict=True):
         assert (one.track_id, one.start_s) == (other.track_id, other.start_s)
         assert one.probability == pytest.approx(other.probability, abs=1e-3)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks the GNU C library")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    # each too small for pages of its own
+    held = [np.full(100_000, 1, np.uint8) for _ in range(1000)]
+    last = held[-1]  # nothing before it can be given back unasked
+    held.clear()
+    before = psutil.Process().memory_info().rss
+    return_freed_memory()
+    assert before - psutil.Process().memory_info().rss > 50e6
+    assert last.all()

@@ -23,6 +23,7 @@ MAGIC = "7767517"
 FLOAT16, FLOAT32 = 0x01306B47, 0
 LEAKY = "2"
 ADD = "0"
+BINARY = {ADD: "Add", "1": "Sub", "2": "Mul"}
 OPSET = 17
 
 
@@ -78,8 +79,19 @@ class _Graph:
             self._add("Concat", given, made, axis=1)
         elif kind == "Eltwise":
             self._weighted_sum(given, made, options)
-        elif kind == "BinaryOp" and options.get("0", ADD) == ADD:
-            self._add("Add", given, made)
+        elif kind == "BinaryOp" and options.get("0", ADD) in BINARY:
+            if options.get("1") == "1":
+                given = [*given, self._constant(made, "scalar", np.array(float(options["2"]), np.float32))]
+            self._add(BINARY[options.get("0", ADD)], given, made)
+        elif kind == "Sigmoid":
+            self._add("Sigmoid", given, made)
+        elif kind == "Swish":
+            self._add("Sigmoid", given, f"{made}_gate")
+            self._add("Mul", [given[0], f"{made}_gate"], made)
+        elif kind == "MemoryData" and set(options) == {"0", "1", "2"}:
+            shape = tuple(int(options[axis]) for axis in "210")  # channels, height, width
+            values = self._weights.plain(int(np.prod(shape)))
+            self._same[made] = self._constant(made, "value", values.reshape(1, *shape))
         elif kind == "PixelShuffle":
             self._add("DepthToSpace", given, made, blocksize=int(options["0"]), mode="CRD")
         elif kind == "Interp" and options["0"] == "1":

@@ -29,6 +29,18 @@ Eltwise          sum     2 1 g h i 0=1 -23301=2,2.000000e-01,1.000000e+00
 BinaryOp         add     2 1 i h output
 """
 
+GATED = """7767517
+8 9
+Input      in      0 1 data
+MemoryData mean    0 1 mean 0=1 1=1 2=3
+BinaryOp   centred 2 1 data mean a 0=1
+BinaryOp   times   1 1 a b 0=2 1=1 2=2.550000e+02
+Swish      swish   1 1 b c
+Sigmoid    sigmoid 1 1 c d
+BinaryOp   half    1 1 d e 0=1 1=1 2=5.000000e-01
+BinaryOp   gate    2 1 c e output 0=2
+"""
+
 
 def weights(rng: np.random.Generator) -> tuple[bytes, list[NDArray[np.float32]]]:
     """The binary file of ``PARAM`` and its arrays, the second convolution's in float16."""
@@ -58,6 +70,16 @@ def test_every_layer_computes_what_it_says(tmp_path: Path) -> None:
     (got,) = session.run(["output"], {"data": x})
     assert got.shape == (1, 3, 12, 20)
     np.testing.assert_allclose(got, by_hand(torch.from_numpy(x), arrays).numpy(), atol=1e-5)
+
+
+def test_gates_and_constants_compute_what_they_say(tmp_path: Path) -> None:
+    mean = np.array([0.4, 0.5, 0.6], np.float32)
+    (tmp_path / "net.onnx").write_bytes(to_onnx(GATED, mean.tobytes()).SerializeToString())
+    session = ort.InferenceSession(str(tmp_path / "net.onnx"), providers=[CPU])
+    x = np.random.default_rng(1).random((1, 3, 6, 10), np.float32)
+    (got,) = session.run(["output"], {"data": x})
+    swished = F.silu((torch.from_numpy(x) - torch.from_numpy(mean).reshape(3, 1, 1)) * 255)
+    np.testing.assert_allclose(got, (swished * (swished.sigmoid() - 0.5)).numpy(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
