@@ -4,7 +4,9 @@
 
 FILE is what `deepscan train fit --init` takes. Beside the families, on every second face: `enlarged` are
 re-syntheses and animations whose generators are the cache's networks that enlarge pictures (`deepscan train
-generators --enlarger`), `retouched` the same with retouchers that training does not have.
+generators --enlarger`), `retouched` the same with retouchers that training does not have. `--enlarger` names
+more such networks, say some that no detector has learnt from: each redraws these faces, too, under its file's
+name.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from torch import nn
 
 from deepscan.detectors import SPECS
 from deepscan.training.data import FixedPairs
-from deepscan.training.forge.enlargers import load_enlargers
+from deepscan.training.forge.enlargers import Enlarger, load_enlargers
 from deepscan.training.forge.generators import FOLDER, Redrawer
 from deepscan.training.forge.retouch import Retoucher
 from deepscan.training.nets import Net, build
@@ -55,7 +57,9 @@ def main() -> None:
     parser.add_argument("detector", choices=sorted(SPECS))
     parser.add_argument("cache", type=Path)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--enlarger", type=Path, action="append", default=[], help="ONNX; repeatable")
     arguments = parser.parse_args()
+    unseen = {path.stem: [Enlarger(path)] for path in arguments.enlarger}
     samples = load_index(arguments.cache)
     for file in arguments.files:
         net = build(arguments.detector)
@@ -68,6 +72,8 @@ def main() -> None:
             | redrawn(net, arguments.cache, samples, "enlarged", load_enlargers(arguments.cache / FOLDER))
             | redrawn(net, arguments.cache, samples, "retouched", RETOUCHERS)
         )
+        for name, network in unseen.items():
+            figures |= redrawn(net, arguments.cache, samples, name, network)
         print(file, *(f"{name} {value:.3f}" for name, value in figures.items()), sep="  ", flush=True)
 
 
