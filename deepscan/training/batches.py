@@ -65,9 +65,11 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
     """What the run's network looks at, in clips of as many frames as its settings say.
 
     Raises:
-        UsageError: the spec has no more frames than they say.
+        UsageError: the spec has no more frames than they say, or only a ``gml`` can see another's crops.
     """
     spec = SPECS[config.detector]
+    if config.crops_of:
+        spec = _with_crops_of(config.crops_of, spec)
     if not config.frames:
         return spec
     if config.frames >= spec.frames:
@@ -75,6 +77,15 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
             f"clips of {spec.name} have {spec.frames} frames at the most; --frames is for fewer."
         )
     return replace(spec, frames=config.frames)
+
+
+def _with_crops_of(name: str, spec: DetectorSpec) -> DetectorSpec:
+    if spec.name != "gml":
+        raise UsageError(f"{spec.name} teaches nobody, so it needs no other crops; --crops-of is for gml.")
+    other = SPECS[name]
+    return replace(
+        spec, crop=other.crop, scale=other.scale, hold_first=other.hold_first, size_px=other.size_px
+    )
 
 
 def own_pairs(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepscan.cli.training import Cache, known_families, named_detectors, need_extra
+from deepscan.cli.training import Cache, check_detector, known_families, named_detectors, need_extra
 
 
 def fit(
@@ -58,6 +58,17 @@ def fit(
         str | None,
         typer.Option(metavar="FILE", help="A gml to distil from: shipped, a run's checkpoint, safetensors."),
     ] = None,
+    verdicts: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Weight of a loss that draws verdicts to the teacher's; for one that saw the same crops.",
+        ),
+    ] = 0.0,
+    crops_of: Annotated[
+        str | None,
+        typer.Option(metavar="DETECTOR", help="Train a gml on this one's crops: a teacher for it."),
+    ] = None,
     sharpness: Annotated[
         float,
         typer.Option(
@@ -92,6 +103,8 @@ def fit(
     from deepscan.training.settings import TrainConfig
     from deepscan.training.start import find_start
 
+    if crops_of:
+        check_detector(crops_of)
     starts = {name: find_start(init, name) for name in names}
     master = None if teacher is None else find_start(teacher, "gml")
     samples = load_index(cache)
@@ -122,6 +135,8 @@ def fit(
             schedule=chosen.schedule,
             own_share=chosen.own_share,
             stills=stills,
+            crops_of=crops_of or "",
+            verdicts=verdicts,
             frames=frames,
             clean=chosen.clean,
             families=families,
