@@ -23,6 +23,7 @@ from deepscan.training.forge.masks import Mask, Points, draw_region, elastic_fie
 Image = NDArray[np.uint8]
 Redraw = Callable[[Image, Points], Image]
 """What a generator makes of the face with the mesh ``(468, 2)`` in a picture ``(H, W, 3)``."""
+LEVELS = np.arange(256, dtype=np.float32)
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
 REGION_ODDS = {"face": 0.4, "no forehead": 0.22, "mouth": 0.1, "lower face": 0.16, "eyes and nose": 0.12}
 
@@ -80,13 +81,12 @@ class Tone:
         """``(H, W, 3)`` uint8 to the same."""
         out = image
         if self.hue_deg or self.saturation != 1 or self.value != 1:
-            hsv = cv2.cvtColor(out, cv2.COLOR_RGB2HSV).astype(np.float32)
-            hsv[..., 0] = (hsv[..., 0] + self.hue_deg / 2) % 180
-            hsv[..., 1:] = np.clip(hsv[..., 1:] * (self.saturation, self.value), 0, 255)
-            out = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
-        shifted = out.astype(np.float32) * self.contrast + (self.rgb_shift + self.brightness)
-        out = np.clip(shifted, 0, 255).astype(np.uint8)
-        return self._refocus(out)
+            hue = (LEVELS + self.hue_deg / 2) % 180
+            moved = np.stack([hue, LEVELS * self.saturation, LEVELS * self.value], -1)
+            hsv = cv2.LUT(cv2.cvtColor(out, cv2.COLOR_RGB2HSV), _table(moved))
+            out = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+        shifted = LEVELS[:, None] * self.contrast + (self.rgb_shift + self.brightness)
+        return self._refocus(np.asarray(cv2.LUT(out, _table(shifted)), np.uint8))
 
     def _refocus(self, image: Image) -> Image:
         out: NDArray[Any] = image
@@ -190,9 +190,13 @@ class SelfBlend:
 
 def mix(source: Image, target: Image, mask: Mask) -> Image:
     """``mask * source + (1 - mask) * target``; exactly ``target`` where the mask is 0."""
-    m = mask[..., None]
-    blended = np.rint(target + m * (source.astype(np.float32) - target)).astype(np.uint8)
-    return np.where(m > 0, blended, target)
+    blended = target + mask[..., None] * (source.astype(np.float32) - target)
+    return np.asarray(np.rint(blended), np.uint8)
+
+
+def _table(levels: NDArray[Any]) -> Image:
+    """What ``cv2.LUT`` takes: for each of 256 levels and three channels ``(256, 3)`` another one."""
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)[None]
 
 
 def smooth(mesh: Points) -> Points:

@@ -5,7 +5,6 @@ A draw is made once per pair and replayed on both, so that nothing but the forge
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +13,7 @@ from typing import IO, Any
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -213,12 +213,22 @@ def h264_round_trip(frames: Frames, crf: int) -> Frames:
     Without x264's macroblock tree: with it the same frames come out now and then in another quality, which
     no seed can replay.
     """
-    memory = io.BytesIO()
-    encode_h264(memory, frames, crf=crf, rate=Fraction(25), macroblock_tree=False)
-    memory.seek(0)
-    with av.open(memory, "r") as back:
-        back.streams.video[0].codec_context.thread_count = 1
-        return np.stack([np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in back.decode(video=0)])
+    encoder = av.VideoCodecContext.create("libx264", "w")
+    encoder.time_base, encoder.options = Fraction(1, 25), _x264(crf) | {"x264-params": "mbtree=0"}
+    encoder.pix_fmt, encoder.thread_count = "yuv420p", 1
+    encoder.height, encoder.width = (side // 2 * 2 for side in frames.shape[1:3])
+    convert = VideoReformatter()
+    packets = []
+    for number, frame in enumerate(frames):
+        picture = convert.reformat(_picture(frame), format="yuv420p", threads=1)
+        picture.pts = number
+        packets += encoder.encode(picture)
+    decoder = av.VideoCodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    back = [
+        picture for packet in [*packets, *encoder.encode(None), None] for picture in decoder.decode(packet)
+    ]
+    return np.stack([convert.reformat(picture, format="rgb24", threads=1).to_ndarray() for picture in back])
 
 
 def encode_h264(
@@ -227,7 +237,6 @@ def encode_h264(
     *,
     crf: int,
     rate: Fraction,
-    macroblock_tree: bool = True,
 ) -> None:
     """Write frames ``(H, W, 3)`` as an H.264 mp4; odd sizes lose their last row or column.
 
@@ -235,15 +244,24 @@ def encode_h264(
         target: a path or a writable, seekable stream.
         crf: 0-51, as the corpora's c23 and c40.
         rate: frames per second.
-        macroblock_tree: x264's, on by default there; the same bytes every time only without it.
     """
-    settings = {"crf": str(crf), "preset": "veryfast", "x264-params": f"mbtree={int(macroblock_tree)}"}
+    convert = VideoReformatter()
     with av.open(target, "w", format="mp4") as out:
-        stream = out.add_stream("libx264", rate=rate, options=settings)
+        stream = out.add_stream("libx264", rate=rate, options=_x264(crf))
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
         for frame in frames:
-            even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
+            picture = _picture(frame)
             if not stream.codec_context.is_open:
-                stream.width, stream.height = even.shape[1], even.shape[0]
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
+                stream.width, stream.height = picture.width, picture.height
+            out.mux(stream.encode(convert.reformat(picture, format="yuv420p", threads=1)))
         out.mux(stream.encode())
+
+
+def _x264(crf: int) -> dict[str, str]:
+    return {"crf": str(crf), "preset": "veryfast"}
+
+
+def _picture(frame: Frames) -> av.VideoFrame:
+    """``(H, W, 3)`` for an encoder, without the last row or column of odd sizes."""
+    even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
+    return av.VideoFrame.from_ndarray(even, "rgb24")

@@ -22,6 +22,9 @@ FACE_REACH = 0.04
 BODY_REACH = 0.45
 """The same for the motion of the head as a whole: shoulders follow, the far background rests."""
 
+LEAST_AREA_PX = 5e-4
+"""Triangles with less are lines, which say nothing of the motion across them."""
+
 
 def warp_triangles(image: Image, source: Points, target: Points) -> Image:
     """Move a face to another shape, triangle by triangle; pixels outside its hull stay.
@@ -38,6 +41,7 @@ def warp_triangles(image: Image, source: Points, target: Points) -> Image:
         triangles = Delaunay(target).simplices
     except QhullError:
         return image
+    triangles = triangles[np.abs(np.linalg.det(_homogeneous(target[triangles]))) >= 2 * LEAST_AREA_PX]
     h, w = image.shape[:2]
     left, top = np.clip(np.floor(target.min(0)).astype(int), 0, (w - 1, h - 1))
     right, bottom = np.clip(np.ceil(target.max(0)).astype(int) + 1, (left + 1, top + 1), (w, h))
@@ -58,9 +62,13 @@ def warp_triangles(image: Image, source: Points, target: Points) -> Image:
 
 def _affines(target: Points, source: Points) -> NDArray[np.float32]:
     """The affine ``(N, 2, 3)`` that takes each triangle ``(N, 3, 2)`` of ``target`` to that of ``source``."""
-    ones = np.ones((*target.shape[:2], 1))
-    inverse = np.linalg.pinv(np.concatenate([target.astype(np.float64), ones], -1))
-    return np.asarray((inverse @ source).transpose(0, 2, 1), np.float32)
+    moved = np.linalg.solve(_homogeneous(target), source.astype(np.float64))
+    return np.asarray(moved.transpose(0, 2, 1), np.float32)
+
+
+def _homogeneous(triangles: Points) -> NDArray[np.float64]:
+    """``(N, 3, 2)`` to ``(N, 3, 3)``, a one behind every corner; the determinant is twice the area."""
+    return np.concatenate([triangles.astype(np.float64), np.ones((*triangles.shape[:2], 1))], -1)
 
 
 def sweep(source: Points, target: Points, size_px: tuple[int, int]) -> Field:

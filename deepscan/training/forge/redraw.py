@@ -129,4 +129,5 @@ def _bands(image: Image) -> tuple[Band, Band]:
 
 def _energy(fine: Band) -> Band:
     """Mean square of ``(H, W, 3)`` around every pixel, over colours: ``(H, W, 1)``."""
-    return np.asarray(cv2.blur(np.square(fine).mean(2), (NEAR_PX, NEAR_PX)), np.float32)[..., None]
+    over_colours = cv2.transform(np.square(fine), np.full((1, 3), 1 / 3, np.float32))
+    return np.asarray(cv2.blur(over_colours, (NEAR_PX, NEAR_PX)), np.float32)[..., None]

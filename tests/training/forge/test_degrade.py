@@ -134,6 +134,23 @@ def test_stronger_coding_costs_more_of_the_picture(clip: Clip) -> None:
     assert error(fine, clip[0]) < error(coarse, clip[0]) < 15
 
 
+def test_a_round_trip_in_memory_is_that_through_a_file(clip: Clip) -> None:
+    odd = clip[:, :-3, :-1]
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="mp4") as out:
+        settings = {"crf": "30", "preset": "veryfast", "x264-params": "mbtree=0"}
+        stream = out.add_stream("libx264", rate=25, options=settings)
+        stream.pix_fmt, stream.height, stream.width = "yuv420p", (odd.shape[1] - 1), (odd.shape[2] - 1)
+        stream.codec_context.thread_count = 1
+        for frame in odd[:, :-1, :-1]:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+        out.mux(stream.encode())
+    memory.seek(0)
+    with av.open(memory) as back:
+        wanted = np.stack([frame.to_ndarray(format="rgb24") for frame in back.decode(video=0)])
+    np.testing.assert_array_equal(h264_round_trip(odd, 30), wanted)
+
+
 def test_a_palette_is_dithered_and_has_no_more_colours_than_it_says(clip: Clip) -> None:
     few, many = (palette_round_trip(clip[0], colours) for colours in (32, 256))
     assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 32

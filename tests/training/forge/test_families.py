@@ -257,6 +257,12 @@ def test_a_face_warped_by_triangles_lands_on_its_target(portrait_mesh: Mesh) -> 
     np.testing.assert_array_equal(out[:5], image[:5])
 
 
+def test_a_triangle_that_is_hardly_more_than_a_line_moves_nothing() -> None:
+    image = make.portrait(64)
+    points = np.array([(8, 8), (56, 8), (56, 56), (8, 56), (32, 8 + 1e-5)], np.float32)
+    np.testing.assert_array_equal(warp_triangles(image, points, points), image)
+
+
 def test_a_portrait_at_rest_is_not_moved_and_far_background_never(portrait_mesh: Mesh) -> None:
     image = make.portrait()
     size = (image.shape[0], image.shape[1])
