@@ -83,10 +83,10 @@ class Tone:
         if self.hue_deg or self.saturation != 1 or self.value != 1:
             hue = (LEVELS + self.hue_deg / 2) % 180
             moved = np.stack([hue, LEVELS * self.saturation, LEVELS * self.value], -1)
-            hsv = cv2.LUT(cv2.cvtColor(out, cv2.COLOR_RGB2HSV), _table(moved))
+            hsv = cv2.LUT(cv2.cvtColor(out, cv2.COLOR_RGB2HSV), table(moved))
             out = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
         shifted = LEVELS[:, None] * self.contrast + (self.rgb_shift + self.brightness)
-        return self._refocus(np.asarray(cv2.LUT(out, _table(shifted)), np.uint8))
+        return self._refocus(np.asarray(cv2.LUT(out, table(shifted)), np.uint8))
 
     def _refocus(self, image: Image) -> Image:
         out: NDArray[Any] = image
@@ -194,7 +194,7 @@ def mix(source: Image, target: Image, mask: Mask) -> Image:
     return np.asarray(np.rint(blended), np.uint8)
 
 
-def _table(levels: NDArray[Any]) -> Image:
+def table(levels: NDArray[Any]) -> Image:
     """What ``cv2.LUT`` takes: for each of 256 levels and three channels ``(256, 3)`` another one."""
     return np.asarray(np.clip(levels, 0, 255), np.uint8)[None]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import IO, Any
 
 import av
@@ -175,10 +176,14 @@ def _crf(rng: np.random.Generator) -> int:
 
 def add_noise(frames: Frames, sigma: float, seed: int) -> Frames:
     """Gaussian noise of ``sigma`` levels, another draw for every frame, the same for the same seed."""
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal(frames.shape, dtype=np.float32) * sigma
-    result: Frames = np.clip(np.rint(frames + noise), 0, 255).astype(np.uint8)
+    result: Frames = np.clip(np.rint(frames + _noise(frames.shape, sigma, seed)), 0, 255).astype(np.uint8)
     return result
+
+
+@lru_cache(maxsize=1)
+def _noise(shape: tuple[int, ...], sigma: float, seed: int) -> NDArray[np.float32]:
+    """Kept for the other half of the pair."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32) * np.float32(sigma)
 
 
 def jpeg_round_trip(frame: Frames, quality: int) -> Frames:

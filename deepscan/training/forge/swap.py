@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepscan.training.forge.blend import Image, Pair, Redraw, mix, smooth
+from deepscan.training.forge.blend import LEVELS, Image, Pair, Redraw, mix, smooth, table
 from deepscan.training.forge.masks import (
     Mask,
     Points,
@@ -118,16 +118,14 @@ class Swap:
 
 def match_tone(face: Image, frame: Image, mask: Mask, strength: float) -> Image:
     """Each Lab channel of ``face`` moved and scaled towards the frame (Reinhard et al. 2001)."""
-    inside = mask > 0.5
+    inside = (mask > 0.5).astype(np.uint8)
     if not inside.any():
         return face
-    a = cv2.cvtColor(face, cv2.COLOR_RGB2LAB).astype(np.float32)
-    b = cv2.cvtColor(frame, cv2.COLOR_RGB2LAB).astype(np.float32)
-    mean_a, mean_b = a[inside].mean(0), b[inside].mean(0)
-    gain = np.clip((b[inside].std(0) + 1) / (a[inside].std(0) + 1), 0.6, 1.6)
-    matched = (a - mean_a) * (1 + strength * (gain - 1)) + mean_a + strength * (mean_b - mean_a)
-    rgb = cv2.cvtColor(np.clip(matched, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
-    return np.asarray(rgb, np.uint8)
+    a, b = (cv2.cvtColor(image, cv2.COLOR_RGB2LAB) for image in (face, frame))
+    (mean_a, deviation_a), (mean_b, deviation_b) = (cv2.meanStdDev(lab, mask=inside) for lab in (a, b))
+    gain = np.clip((deviation_b + 1) / (deviation_a + 1), 0.6, 1.6)
+    moved = (LEVELS - mean_a) * (1 + strength * (gain - 1)) + mean_a + strength * (mean_b - mean_a)
+    return np.asarray(cv2.cvtColor(cv2.LUT(a, table(moved.T)), cv2.COLOR_LAB2RGB), np.uint8)
 
 
 def _poisson(face: Image, frame: Image, mask: Mask) -> Image | None:
