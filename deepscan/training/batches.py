@@ -13,6 +13,7 @@ from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec, Sampling
 from deepscan.errors import UsageError
 from deepscan.training.data import Batch, ForgedPairs, join_pairs
+from deepscan.training.distil import check_student
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.mixed import MixedPairs, OwnPairs
 from deepscan.training.parallel import Place
@@ -65,7 +66,8 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
     """What the run's network looks at, in clips of as many frames as its settings say.
 
     Raises:
-        UsageError: the spec has no more frames than they say, or only a ``gml`` can see another's crops.
+        UsageError: the spec has no more frames than they say; or the crops are to be another's, and this
+            one is no ``gml`` or that one cannot learn from it.
     """
     spec = SPECS[config.detector]
     if config.crops_of:
@@ -82,6 +84,7 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
 def _with_crops_of(name: str, spec: DetectorSpec) -> DetectorSpec:
     if spec.name != "gml":
         raise UsageError(f"{spec.name} teaches nobody, so it needs no other crops; --crops-of is for gml.")
+    check_student(name)
     other = SPECS[name]
     return replace(
         spec, crop=other.crop, scale=other.scale, hold_first=other.hold_first, size_px=other.size_px

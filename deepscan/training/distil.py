@@ -67,13 +67,13 @@ class Distillation(nn.Module):
             UsageError: the student has no map that fits the teacher's, or the file holds no ``gml``.
         """
         super().__init__()
-        if name not in TAPS:
-            raise UsageError(f"{name} cannot learn from a teacher; {', '.join(TAPS)} can.")
+        check_student(name)
         self._tap, self._verdicts = TAPS[name], verdicts
         self._teacher = load_teacher(checkpoint)
         self._teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project = nn.Conv2d(self._tap.channels, self._tap.teacher_channels, 1)
         self._seen: Tensor | None = None
+        self._overheard: Tensor | None = None
         student.get_submodule(self._tap.module).register_forward_hook(self._listen)
         self._teacher.blocks[self._tap.teacher_block - 1].register_forward_hook(self._overhear)
 
@@ -105,6 +105,7 @@ class Distillation(nn.Module):
         """uint8 ``(N, S, S, 3)`` -> the teacher's maps ``(N, C, h, w)`` and its probabilities ``(N,)``."""
         x = (frames.float() / 255 - TEACHER_SPEC.mean[0]) / TEACHER_SPEC.std[0]
         verdict = self._teacher.probability(self._teacher(x.permute(0, 3, 1, 2)[:, None]))
+        assert self._overheard is not None
         return self._overheard, verdict
 
     def _listen(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -119,6 +120,12 @@ def _against(wanted: Tensor, probability: Tensor) -> Tensor:
     with torch.autocast(probability.device.type, enabled=False):
         near = probability.float().clamp(SATURATED, 1 - SATURATED)
         return F.binary_cross_entropy(near, wanted.float())
+
+
+def check_student(name: str) -> None:
+    """Raises UsageError where a detector has no map that a teacher's can be compared with."""
+    if name not in TAPS:
+        raise UsageError(f"{name} cannot learn from a teacher; {', '.join(TAPS)} can.")
 
 
 def load_teacher(checkpoint: Path) -> Gml:

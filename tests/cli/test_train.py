@@ -50,7 +50,6 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "c holds no prepared faces; run the preparation first",
         ),
         (["fit", "gml", "--run", "r"], "Missing option '--cache'"),
-        (["fit", "gml", "--cache", "c", "--run", "r", "--crops-of", "sol"], "there is no detector 'sol'"),
         (
             ["fit", "gml", "--cache", "c", "--run", "r", "--init", "gone.pt"],
             "gone.pt: there is no such file",

@@ -61,3 +61,6 @@ def test_a_teacher_sees_the_crops_of_its_student() -> None:
     )
     with pytest.raises(UsageError, match="sola teaches nobody"):
         spec_of(TrainConfig("sola", steps=1, crops_of="gml"))
+    for name in ("gml", "local_features", "sol"):
+        with pytest.raises(UsageError, match=f"{name} cannot learn from a teacher; global_local, sola"):
+            spec_of(TrainConfig("gml", steps=1, crops_of=name))

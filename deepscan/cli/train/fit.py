@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepscan.cli.training import Cache, check_detector, known_families, named_detectors, need_extra
+from deepscan.cli.training import Cache, known_families, named_detectors, need_extra
 
 
 def fit(
@@ -103,8 +103,6 @@ def fit(
     from deepscan.training.settings import TrainConfig
     from deepscan.training.start import find_start
 
-    if crops_of:
-        check_detector(crops_of)
     starts = {name: find_start(init, name) for name in names}
     master = None if teacher is None else find_start(teacher, "gml")
     samples = load_index(cache)
