@@ -13,7 +13,6 @@ from deepscan.detectors import SPECS
 from deepscan.detectors.base import DetectorSpec, Sampling
 from deepscan.errors import UsageError
 from deepscan.training.data import Batch, ForgedPairs, join_pairs
-from deepscan.training.distil import check_student
 from deepscan.training.forge.degrade import Degradation
 from deepscan.training.mixed import MixedPairs, OwnPairs
 from deepscan.training.parallel import Place
@@ -66,12 +65,9 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
     """What the run's network looks at, in clips of as many frames as its settings say.
 
     Raises:
-        UsageError: the spec has no more frames than they say; or the crops are to be another's, and this
-            one is no ``gml`` or that one cannot learn from it.
+        UsageError: the spec has no more frames than they say.
     """
     spec = SPECS[config.detector]
-    if config.crops_of:
-        spec = _with_crops_of(config.crops_of, spec)
     if not config.frames:
         return spec
     if config.frames >= spec.frames:
@@ -79,16 +75,6 @@ def spec_of(config: TrainConfig) -> DetectorSpec:
             f"clips of {spec.name} have {spec.frames} frames at the most; --frames is for fewer."
         )
     return replace(spec, frames=config.frames)
-
-
-def _with_crops_of(name: str, spec: DetectorSpec) -> DetectorSpec:
-    if spec.name != "gml":
-        raise UsageError(f"{spec.name} teaches nobody, so it needs no other crops; --crops-of is for gml.")
-    check_student(name)
-    other = SPECS[name]
-    return replace(
-        spec, crop=other.crop, scale=other.scale, hold_first=other.hold_first, size_px=other.size_px
-    )
 
 
 def own_pairs(

@@ -60,7 +60,7 @@ def train(
         cache: folder filled by ``prepare``.
         run: folder of this run.
         init: start weights, see ``start``.
-        teacher: checkpoint of a trained ``gml`` whose maps, and verdicts if ``config`` says so, are learnt.
+        teacher: checkpoint of a trained ``gml`` whose maps the trunk learns to predict as well.
         report: called with every line of the log.
         after_step: called after every optimizer step.
         validate_at_end: measure the finished network.
@@ -70,31 +70,24 @@ def train(
 
     Raises:
         UsageError: the run folder holds a run with other settings, the cache lacks samples, the teacher
-            cannot teach this detector or is missing, the network lacks a submodule that is to be frozen or a
-            parameter that is to learn, its clips have no more frames than the settings ask for, or it cannot
-            see another detector's crops.
+            cannot teach this detector, the network lacks a submodule that is to be frozen or a parameter
+            that is to learn, or its clips have no more frames than the settings ask for.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     place = join(config.device)
     if config.pairs % place.count:
         raise UsageError(f"{config.pairs} pairs cannot be shared out among {place.count} processes.")
-    if config.verdicts and teacher is None:
-        raise UsageError("--verdicts are a teacher's; say which with --teacher.")
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     samples = load_index(cache)
     spec = spec_of(config)
     net = build(config.detector)
-    if config.crops_of:
-        net.spec = spec
     module = cast(nn.Module, net)
     if init is not None:
         start_from(net, init)
     lay_out(module)
-    distillation = (
-        None if teacher is None else Distillation(teacher, config.detector, module, config.verdicts)
-    )
+    distillation = None if teacher is None else Distillation(teacher, config.detector, module)
     trained = nn.ModuleList([module] if distillation is None else [module, distillation.project])
     forward = TrainingStep(net, distillation, config.evenness).to(place.device)
     optimizer = optimizer_of(config, trained.parameters())

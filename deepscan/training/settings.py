@@ -17,8 +17,6 @@ class TrainConfig:
         warmup: steps over which the rate rises.
         weight_decay: of the optimizer.
         stills: train a clip network on single frames (T = 1), photos included.
-        crops_of: a detector whose crops a ``gml`` sees instead of its own, to teach that one; empty: its own.
-        verdicts: weight of the teacher's verdict in a student's loss, see ``distil``; 0: its maps alone.
         frames: of a clip, for a network that takes fewer than its spec says; 0: those of the spec.
         clean: no degradation, in training and validation: a first stage for a network from nothing.
         brightened: brightness changes alone for the corpus' own forgeries.
@@ -47,8 +45,6 @@ class TrainConfig:
     warmup: int = 100
     weight_decay: float = 1e-4
     stills: bool = False
-    crops_of: str = ""
-    verdicts: float = 0.0
     frames: int = 0
     clean: bool = False
     brightened: bool = False

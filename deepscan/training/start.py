@@ -76,9 +76,6 @@ def load_trained(net: Net, checkpoint: Path) -> None:
             load_weights(net, checkpoint)
         else:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            taught = state.get("config", {}).get("crops_of")
-            if taught:
-                raise ValueError(f"it saw the crops of {taught}: a teacher of that one, not a detector")
             cast(nn.Module, net).load_state_dict(state["model"])
 
 

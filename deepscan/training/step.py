@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from deepscan.detectors.base import DetectorSpec
 from deepscan.errors import UsageError
 from deepscan.training.data import Batch
-from deepscan.training.distil import SATURATED, Distillation
+from deepscan.training.distil import Distillation
 from deepscan.training.mixed import MASKED
 from deepscan.training.nets import Net
 from deepscan.training.settings import TrainConfig
 
 LARGEST_GRADIENT = 5.0
+SATURATED = 1e-6
+"""Probabilities nearer to 0 or 1 than this have no gradient in ``unevenness``."""
 
 
 class TrainingStep(nn.Module):
@@ -39,7 +41,7 @@ class TrainingStep(nn.Module):
             output = net(normalise(batch["pixels"], net.spec))
             loss = net.loss(output, batch["label"], forged, batch["face"])
             if self.distillation is not None:
-                loss = loss + self.distillation.loss(batch["pixels"], net.probability(output))
+                loss = loss + self.distillation.loss(batch["pixels"])
             if self.evenness:
                 loss = loss + self.evenness * unevenness(net.probability(output), batch["label"])
         return loss

@@ -51,16 +51,3 @@ def test_clips_are_not_made_longer_than_the_detector_looks_at() -> None:
     with pytest.raises(UsageError, match="clips of sola have 1 frames at the most"):
         spec_of(TrainConfig("sola", steps=1, frames=4))
     assert spec_of(TrainConfig("gml", steps=1)) == SPECS["gml"]
-
-
-def test_a_teacher_sees_the_crops_of_its_student() -> None:
-    spec, student = spec_of(TrainConfig("gml", steps=1, crops_of="sola")), SPECS["sola"]
-    assert (spec.crop, spec.scale, spec.size_px) == (student.crop, student.scale, student.size_px)
-    assert replace(spec, crop=SPECS["gml"].crop, scale=2.0, hold_first=True, size_px=224) == SPECS["gml"], (
-        "frames, pixel values and outputs are its own"
-    )
-    with pytest.raises(UsageError, match="sola teaches nobody"):
-        spec_of(TrainConfig("sola", steps=1, crops_of="gml"))
-    for name in ("gml", "local_features", "sol"):
-        with pytest.raises(UsageError, match=f"{name} cannot learn from a teacher; global_local, sola"):
-            spec_of(TrainConfig("gml", steps=1, crops_of=name))

@@ -44,8 +44,8 @@ def lesson(request: pytest.FixtureRequest, teacher: Path) -> Lesson:
     pixels, losses = faces(student), []
     for _ in range(3):
         with mixed_precision(student):
-            output = student(normalise(pixels, student.spec))
-            loss = distillation.loss(pixels, student.probability(output))
+            student(normalise(pixels, student.spec))
+            loss = distillation.loss(pixels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -86,7 +86,7 @@ def test_the_student_answers_as_it_does_without_a_teacher(teacher: Path) -> None
     alone = student(normalise(pixels, student.spec))
     distillation = Distillation(teacher, "sola", student)
     taught = student(normalise(pixels, student.spec))
-    distillation.loss(pixels, student.probability(taught))
+    distillation.loss(pixels)
     assert torch.equal(taught.image, alone.image)
     assert all(torch.equal(one, other) for one, other in zip(taught.second, alone.second, strict=True))
 
@@ -103,41 +103,13 @@ def test_a_map_over_time_is_compared_with_the_frames_it_is_centred_on(teacher: P
     student: Any = build("resnet3d").eval()  # type: ignore[attr-defined]
     distillation = Distillation(teacher, "resnet3d", student)
     clip = torch.randint(0, 256, (1, 16, 112, 112, 3), dtype=torch.uint8)
-    said = student.probability(student(normalise(clip, student.spec)))
-    whole = distillation.loss(clip, said)
+    student(normalise(clip, student.spec))
+    whole = distillation.loss(clip)
     others, eighth = clip.clone(), clip.clone()
     others[:, [i for i in range(16) if i not in (0, 8)]] = 0
     eighth[:, 8] = 0
-    torch.testing.assert_close(distillation.loss(others, said), whole)
-    assert abs(float(distillation.loss(eighth, said)) - float(whole)) > 1e-4
-
-
-@torch.no_grad()
-def test_a_verdict_is_drawn_to_the_teachers(teacher: Path) -> None:
-    student: Any = build("global_local")
-    clip = torch.from_numpy(np.array(make.portrait(student.spec.size_px)))[None, None].repeat(1, 2, 1, 1, 1)
-    clip[:, 1] = 255 - clip[:, 1]
-    wanted = verdicts_of(teacher, clip[0]).mean()
-    maps, both = (Distillation(teacher, "global_local", student, weight) for weight in (0.0, 2.0))
-    both.project.load_state_dict(maps.project.state_dict())
-    student.eval()(normalise(clip, student.spec))
-
-    def cost(probability: Tensor) -> float:
-        return float((both.loss(clip, probability[None]) - maps.loss(clip, probability[None])) / 2)
-
-    entropy = -(wanted * wanted.log() + (1 - wanted) * (1 - wanted).log())
-    assert cost(wanted) == pytest.approx(float(entropy), abs=1e-4)
-    assert cost(wanted - 0.2) > cost(wanted) < cost(wanted + 0.2)
-    assert np.isfinite(cost(torch.zeros(())))
-
-
-@torch.no_grad()
-def verdicts_of(teacher: Path, frames: Tensor) -> Tensor:
-    """What the teacher says of single frames, uint8 (N, S, S, 3)."""
-    gml: Any = build("gml")
-    gml.load_state_dict(torch.load(teacher, weights_only=True)["model"])
-    said: Tensor = gml.probability(gml.eval()(normalise(frames[:, None], gml.spec)))
-    return said
+    torch.testing.assert_close(distillation.loss(others), whole)
+    assert abs(float(distillation.loss(eighth)) - float(whole)) > 1e-4
 
 
 def test_a_teacher_that_is_not_there_or_is_no_gml_is_one_sentence(tmp_path: Path) -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from deepscan.detectors.base import CropRule
 from deepscan.errors import UsageError
 from deepscan.training import loop
-from deepscan.training.distil import Distillation
 from deepscan.training.loop import train
 from deepscan.training.nets import build
 from deepscan.training.run_folder import CHECKPOINT, LOG, forget_after, resume
 from deepscan.training.settings import TrainConfig
-from deepscan.training.start import load_trained, start_from
+from deepscan.training.start import start_from
 from tests.training.conftest import CONFIG, Prepared
 
 pytestmark = pytest.mark.usefixtures("no_h264")
@@ -57,24 +54,6 @@ def test_a_run_with_a_teacher_keeps_its_projection_and_needs_the_teacher_to_go_o
     monkeypatch.setattr(loop, "optimize", lambda *_: pytest.fail("trained on"))
     assert train(config, prepared.cache, tmp_path, teacher=teacher) == checkpoint
     assert checkpoint.read_bytes() == before
-
-
-def test_a_teacher_on_its_students_crops_is_no_detector(
-    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    monkeypatch.setattr(loop, "validate", lambda net, *_: seen.append(net.spec.crop) or {})
-    config = TrainConfig("gml", steps=1, pairs=1, warmup=1, stills=True, crops_of="global_local")
-    checkpoint = train(config, prepared.cache, tmp_path / "teacher")
-    assert seen == [CropRule.ALIGNED], "measured on the crops that it has learnt from"
-    with pytest.raises(UsageError, match="it saw the crops of global_local: a teacher of that one"):
-        load_trained(build("gml"), checkpoint)
-    Distillation(checkpoint, "global_local", cast(nn.Module, build("global_local")))
-
-
-def test_verdicts_without_a_teacher_are_refused(prepared: Prepared, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="say which with --teacher"):
-        train(replace(CONFIG, verdicts=1.0), prepared.cache, tmp_path / "run")
 
 
 def test_a_run_without_a_teacher_cannot_go_on_with_one(whole: Path) -> None:

@@ -58,17 +58,6 @@ def fit(
         str | None,
         typer.Option(metavar="FILE", help="A gml to distil from: shipped, a run's checkpoint, safetensors."),
     ] = None,
-    verdicts: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Weight of a loss that draws verdicts to the teacher's; for one that saw the same crops.",
-        ),
-    ] = 0.0,
-    crops_of: Annotated[
-        str | None,
-        typer.Option(metavar="DETECTOR", help="Train a gml on this one's crops: a teacher for it."),
-    ] = None,
     sharpness: Annotated[
         float,
         typer.Option(
@@ -133,8 +122,6 @@ def fit(
             schedule=chosen.schedule,
             own_share=chosen.own_share,
             stills=stills,
-            crops_of=crops_of or "",
-            verdicts=verdicts,
             frames=frames,
             clean=chosen.clean,
             families=families,
