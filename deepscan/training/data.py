@@ -254,7 +254,7 @@ def forge_pair(
         return trace(cut_frames(pair.real, *cut), cut_frames(pair.fake, *cut), face)
 
     pair = plainest(family, lambda: forge(family, material, rng), seen)
-    shared = degradation or Degradation.draw(rng, still=len(faces.frames) == 1)
+    shared = degradation or Degradation.draw(rng, still=len(faces.frames) == 1, side_px=max(size))
     forged = cut_masks(pair.mask, *cut)
     item: dict[str, NDArray[Any]] = {
         "pixels": np.stack(

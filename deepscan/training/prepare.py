@@ -33,6 +33,7 @@ from deepscan.training.mesh import FaceMesh
 
 CANVAS_SCALE = 2.8
 CANVAS_PX = 448
+"""Side of the largest square that is kept: the longer side of a face is 160 px in it, at the most."""
 WINDOW_EVERY_S = 4.0
 MAX_WINDOWS = 5
 INDEX = "index.jsonl"
@@ -40,8 +41,7 @@ MASKS = "masks.npy"
 FORGED_FROM = 127
 """Brightness of a mask's pixel from which it is forged; lossy masks have grey edges."""
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".jpe", ".jfif"})
-PHOTO_BYTES = CANVAS_PX**2 * 3
-VIDEO_BYTES = PHOTO_BYTES * (MAX_WINDOWS * media.WINDOW_FRAMES + media.EVEN_FRAMES)
+VIDEO_FRAMES = MAX_WINDOWS * media.WINDOW_FRAMES + media.EVEN_FRAMES
 SHORTEST = {"photo": 1, "window": media.WINDOW_FRAMES, "even": media.EVEN_FRAMES}
 
 
@@ -57,6 +57,15 @@ class Sample:
     split: str
     group: str = ""
     masked: bool = False
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """What finds a file's faces, and the side of the largest square that it keeps of them."""
+
+    engine: FaceEngine
+    mesh: FaceMesh
+    canvas_px: int
 
 
 @dataclass(frozen=True)
@@ -105,9 +114,16 @@ def prepare(
 
 
 def fill(
-    rows: Sequence[Source], cache: Path, split: Split, engine: FaceEngine, mesh: FaceMesh
+    rows: Sequence[Source],
+    cache: Path,
+    split: Split,
+    engine: FaceEngine,
+    mesh: FaceMesh,
+    *,
+    canvas_px: int = CANVAS_PX,
 ) -> Iterator[tuple[Source, str]]:
-    """``prepare`` for rows that were read already."""
+    """``prepare`` for rows that were read already; ``canvas_px``: side of the largest square that is kept."""
+    finder = _Finder(engine, mesh, canvas_px)
     need_classes(rows, ("real",), "training")
     sides = {row.file: split.of(row) for row in rows}
     refuse_leak((name, sides[row.file]) for row in rows for name in (row.identity, row.group) if name)
@@ -115,25 +131,23 @@ def fill(
     index = cache / INDEX
     done = {line["file"] for line in _lines(index)} if index.exists() else set()
     left = [row for row in rows if str(row.file) not in done]
-    need_space(cache, [row for row in left if sides[row.file] != UNUSED])
+    need_space(cache, [row for row in left if sides[row.file] != UNUSED], canvas_px)
     for row in left:
         if sides[row.file] == UNUSED:
             samples: list[Sample] = []
             outcome = "left out: the corpus' test side shows the same clip or person"
         else:
-            samples, outcome = _prepared(row, cache, sides[row.file], engine, mesh)
+            samples, outcome = _prepared(row, cache, sides[row.file], finder)
         line = {"file": str(row.file), "outcome": outcome, "samples": [asdict(s) for s in samples]}
         with index.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         yield row, outcome
 
 
-def _prepared(
-    row: Source, cache: Path, side: str, engine: FaceEngine, mesh: FaceMesh
-) -> tuple[list[Sample], str]:
+def _prepared(row: Source, cache: Path, side: str, finder: _Finder) -> tuple[list[Sample], str]:
     """A file's samples, and what came of it."""
     try:
-        samples = list(_samples(row, cache, side, engine, mesh))
+        samples = list(_samples(row, cache, side, finder))
     except MediaError as error:
         return [], str(error)
     return samples, f"{len(samples)} samples" if samples else "no face"
@@ -150,12 +164,13 @@ def refuse_leak(stands: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def need_space(cache: Path, rows: Sequence[Source]) -> None:
+def need_space(cache: Path, rows: Sequence[Source], canvas_px: int = CANVAS_PX) -> None:
     """Raises UsageError where the disk could not hold the faces of all rows.
 
     Reckoned for faces that fill the largest square; most take less.
     """
-    needed = sum(PHOTO_BYTES if row.file.suffix.lower() in PHOTO_SUFFIXES else VIDEO_BYTES for row in rows)
+    frames = sum(1 if row.file.suffix.lower() in PHOTO_SUFFIXES else VIDEO_FRAMES for row in rows)
+    needed = frames * canvas_px**2 * 3
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise UsageError(
@@ -186,11 +201,11 @@ def training_plan(info: media.MediaInfo) -> media.SamplingPlan:
     return media.SamplingPlan(window_starts_s=starts, even_s=even)
 
 
-def _samples(row: Source, cache: Path, side: str, engine: FaceEngine, mesh: FaceMesh) -> Iterator[Sample]:
+def _samples(row: Source, cache: Path, side: str, finder: _Finder) -> Iterator[Sample]:
     info = media.probe(row.file)
     plan = media.plan(info) if info.kind == "image" else training_plan(info)
     coverage = media.Coverage()
-    seen = _main_face(media.frames(row.file, info, plan, coverage), engine)
+    seen = _main_face(media.frames(row.file, info, plan, coverage), finder.engine)
     masks = _mask_frames(row, plan)
     groups: dict[str, list[tuple[media.Frame, Face]]] = {}
     for frame, face in seen:
@@ -206,8 +221,8 @@ def _samples(row: Source, cache: Path, side: str, engine: FaceEngine, mesh: Face
         if len(group) < SHORTEST[kind]:
             continue
         folder = f"{_place(row.file)}/{name}"
-        if _store(cache / folder, [(frame.rgb, face) for frame, face in group], mesh):
-            masked = bool(masks) and _store_masks(cache / folder, group, masks)
+        if _store(cache / folder, [(frame.rgb, face) for frame, face in group], finder):
+            masked = bool(masks) and _store_masks(cache / folder, group, masks, finder.canvas_px)
             yield Sample(folder, kind, row.label, row.identity, row.source, side, row.group, masked)
 
 
@@ -246,11 +261,14 @@ def _mask_frames(row: Source, plan: media.SamplingPlan) -> dict[float, NDArray[n
 
 
 def _store_masks(
-    folder: Path, group: Sequence[tuple[media.Frame, Face]], masks: dict[float, NDArray[np.uint8]]
+    folder: Path,
+    group: Sequence[tuple[media.Frame, Face]],
+    masks: dict[float, NDArray[np.uint8]],
+    canvas_px: int,
 ) -> bool:
     """Cut the masks as the frames were cut; False where one is missing or of another size."""
     found = [masks.get(round(frame.pts_s, 3)) for frame, _ in group]
-    affine, size = _square([face.box for _, face in group])
+    affine, size = _square([face.box for _, face in group], canvas_px)
     cut = [
         cut_square(mask, affine, size)
         for mask, (frame, _) in zip(found, group, strict=True)
@@ -262,24 +280,24 @@ def _store_masks(
     return True
 
 
-def _square(boxes: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], int]:
+def _square(boxes: Sequence[NDArray[np.float32]], canvas_px: int) -> tuple[NDArray[np.float64], int]:
     """The affine to the sample's square, and its side in pixels."""
     corners = np.stack(boxes)
     long_side = float((corners[:, 2:] - corners[:, :2]).max())
     low, high = corners[:, :2].min(0), corners[:, 2:].max(0)
     side = max(CANVAS_SCALE * long_side, float((high - low).max()) + (CANVAS_SCALE - 1) * long_side)
-    zoom = min(1.0, CANVAS_PX / side)
+    zoom = min(1.0, canvas_px / side)
     size = round(side * zoom) // 2 * 2
     shift = (size - 1) / 2 - zoom * (low + high) / 2
     return np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float64), size
 
 
-def _store(folder: Path, group: Sequence[tuple[NDArray[np.uint8], Face]], mesh: FaceMesh) -> bool:
+def _store(folder: Path, group: Sequence[tuple[NDArray[np.uint8], Face]], finder: _Finder) -> bool:
     boxes = np.stack([face.box for _, face in group])
     points = np.stack([face.points for _, face in group])
-    affine, size = _square([face.box for _, face in group])
+    affine, size = _square([face.box for _, face in group], finder.canvas_px)
     zoom, shift = affine[0, 0], affine[:, 2]
-    meshes = [mesh.find(rgb, face.box, face.points) for rgb, face in group]
+    meshes = [finder.mesh.find(rgb, face.box, face.points) for rgb, face in group]
     if any(found is None for found in meshes):
         return False
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -140,8 +141,10 @@ def test_media_become_weights_that_a_scan_loads(
         Image.fromarray(make.portrait(256, turn_deg=turn)).save(tmp_path / f"{name}.png")
     csv = str(corpus(tmp_path, [("ann.png", "real", "ann"), ("bob.png", "real", "bob")]))
     cache, folder = str(tmp_path / "cache"), str(tmp_path / "run")
-    assert run(["train", "prepare", csv, "--cache", cache, "--validate-on", "b*"]) == 0
+    prepared = ["train", "prepare", csv, "--cache", cache, "--validate-on", "b*", "--canvas", "240"]
+    assert run(prepared) == 0
     assert capsys.readouterr().err.count(": 1 samples") == 2
+    assert {np.load(frames).shape[1] for frames in Path(cache).glob("*/photo/frames.npy")} == {240}
 
     fit = ["train", "fit", "local_features", "--cache", cache, "--run", folder]
     assert run([*fit, "--steps", "2", "--pairs", "1", "--warmup", "1"]) == 0

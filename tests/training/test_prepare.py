@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deepscan.errors import UsageError
 from deepscan.faces import FaceEngine
@@ -75,6 +76,24 @@ def test_box_points_and_mesh_lie_on_the_cached_pixels(
         seen = engine.detect(np.ascontiguousarray(faces.frames[number]))[0]
         assert np.abs(seen.box - faces.boxes[number]).max() < 0.1 * width
         assert np.linalg.norm(seen.points - faces.points[number], axis=-1).max() < 0.08 * width
+
+
+def test_a_larger_canvas_keeps_more_of_a_large_face(
+    prepared: Prepared, tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
+) -> None:
+    image = Image.open(prepared.corpus.parent / "real/photo.png").convert("RGB")
+    wide = image.resize((3 * image.width, 3 * image.height), Image.Resampling.BICUBIC)
+    wide.save(tmp_path / "wide.png")
+    sizes = {}
+    for canvas_px in (448, 640):
+        cache = tmp_path / str(canvas_px)
+        rows = [replace(source("eve"), file=tmp_path / "wide.png")]
+        list(fill(rows, cache, Split(), engine, mesh, canvas_px=canvas_px))
+        (sample,) = load_index(cache)
+        faces = load_faces(cache / sample.folder)
+        sizes[canvas_px] = (faces.frames.shape[1], float(faces.boxes[0, 2] - faces.boxes[0, 0]))
+    assert sizes[448][0] == 448 and sizes[640][0] == 640
+    assert sizes[640][1] == pytest.approx(sizes[448][1] * 640 / 448, rel=0.02)
 
 
 def test_even_frames_are_all_different(prepared: Prepared) -> None:

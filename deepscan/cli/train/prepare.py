@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from deepscan.cli.training import (
@@ -22,6 +24,15 @@ def prepare(
     validate_on: ValidateOn = None,
     validate_share: ValidateShare = 0.0,
     kind: Kinds = None,
+    canvas: Annotated[
+        int,
+        typer.Option(
+            min=224,
+            max=2048,
+            metavar="PX",
+            help="Keep a face with its surroundings in a square of at most this side; 640 for more detail.",
+        ),
+    ] = 448,
 ) -> None:
     """Find the faces of corpora and cache them with their meshes; goes on where it stopped.
 
@@ -37,7 +48,7 @@ def prepare(
     counts: dict[str, int] = {}
     with counted("finding faces", len(rows)) as progress:
         engine, mesh = face_models()
-        for row, outcome in fill(rows, cache, split, engine, mesh):
+        for row, outcome in fill(rows, cache, split, engine, mesh, canvas_px=canvas):
             progress.said(f"{row.file}: {outcome}")
             sort = _sort_of(outcome)
             counts[sort] = counts.get(sort, 0) + 1

@@ -23,7 +23,9 @@ from deepscan.training.forge.retouch import RETOUCHERS, Retoucher, steepen
 Frames = NDArray[np.uint8]
 UNTOUCHED = 0.2
 SHRUNK = (1.1, 2.8)
-"""How many times: at the most, a cached face (see ``prepare``) is as small as the smallest scanned."""
+SHRUNK_TO_PX = 160
+"""How many times, and frames of more than 448 px further, to this side: at the most, a cached face (see
+``prepare``) is as small as the smallest scanned."""
 RETOUCHED, SHARPENED, PALETTED = 0.12, 0.2, 0.06
 """Shares of the degraded pairs that a beauty mode retouched, the camera sharpened, or a GIF was made of."""
 CODECS = ("h264", "jpeg", "webp", "none")
@@ -94,7 +96,7 @@ class Degradation:
         return Degradation(1.0, shrink, 0.0, 0.0, 0, None, crf)
 
     @staticmethod
-    def draw(rng: np.random.Generator, *, still: bool) -> Degradation:
+    def draw(rng: np.random.Generator, *, still: bool, side_px: int = 0) -> Degradation:
         """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.8 times, blur, noise, gamma, colour,
         a beauty mode's retouching, a camera's sharpening, a GIF's palette of 32-256 colours.
 
@@ -102,13 +104,15 @@ class Degradation:
         those first.
         ``still``: the clip is one frame; JPEG is then drawn more often than for a clip of many. A frame
         coded alone loses as much at crf 36 as the frames of a clip do at crf 40. WebP codes as VP8 does.
+        ``side_px``: the longer side of the frames, for those that are shrunk further.
         """
+        most = max(SHRUNK[1], side_px / SHRUNK_TO_PX)
         if rng.random() < UNTOUCHED:
             return Degradation.none()
         codec = str(rng.choice(CODECS, p=STILL_CODEC_ODDS if still else CLIP_CODEC_ODDS))
         return Degradation(
             gamma=float(np.exp(rng.uniform(-0.22, 0.22))) if rng.random() < 0.4 else 1.0,
-            shrink=float(rng.uniform(*SHRUNK)) if rng.random() < 0.4 else 1.0,
+            shrink=float(rng.uniform(SHRUNK[0], most)) if rng.random() < 0.4 else 1.0,
             blur_sigma=float(rng.uniform(0.3, 1.4)) if rng.random() < 0.25 else 0.0,
             noise_sigma=float(rng.uniform(1, 7)) if rng.random() < 0.25 else 0.0,
             noise_seed=int(rng.integers(2**31)),

@@ -71,6 +71,18 @@ def test_a_draw_replays_itself_at_odd_sizes_too(seed: int, clip: Clip) -> None:
     np.testing.assert_array_equal(draw.apply(odd), out)
 
 
+def test_larger_frames_are_shrunk_further_and_drawn_alike_otherwise() -> None:
+    def draws(side_px: int) -> list[Degradation]:
+        return [
+            Degradation.draw(np.random.default_rng(seed), still=True, side_px=side_px) for seed in range(100)
+        ]
+
+    usual, large = draws(448), draws(640)
+    assert usual == draws(0)
+    assert 3 < max(one.shrink for one in large) <= 4
+    assert [replace(one, shrink=1.0) for one in large] == [replace(one, shrink=1.0) for one in usual]
+
+
 def test_every_fault_is_drawn_within_its_range() -> None:
     draws = [Degradation.draw(np.random.default_rng(seed), still=bool(seed % 2)) for seed in range(300)]
     assert all(0.8 <= d.gamma <= 1.25 and 1 <= d.shrink <= 2.8 for d in draws)
