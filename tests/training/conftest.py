@@ -133,8 +133,8 @@ def without_h264() -> Iterator[None]:
     """x264 itself is not exact to the bit from one call to the next, and many tests are about our streams."""
     draw = Degradation.draw
 
-    def without(rng: np.random.Generator, *, still: bool) -> Degradation:
-        return replace(draw(rng, still=still), h264_crf=None)
+    def without(rng: np.random.Generator, *, still: bool, side_px: int = 0) -> Degradation:
+        return replace(draw(rng, still=still, side_px=side_px), h264_crf=None)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Degradation, "draw", without)

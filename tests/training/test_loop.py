@@ -164,7 +164,7 @@ def test_a_cache_without_faces_for_the_detector_is_an_error(prepared: Prepared, 
 def test_a_clean_run_degrades_nothing(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawn(rng: np.random.Generator, *, still: bool) -> Degradation:
+    def drawn(rng: np.random.Generator, *, still: bool, side_px: int = 0) -> Degradation:
         raise AssertionError("a pair was degraded")
 
     monkeypatch.setattr(Degradation, "draw", drawn)
