@@ -164,7 +164,7 @@ def refuse_leak(stands: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def need_space(cache: Path, rows: Sequence[Source], canvas_px: int = CANVAS_PX) -> None:
+def need_space(cache: Path, rows: Sequence[Source], canvas_px: int) -> None:
     """Raises UsageError where the disk could not hold the faces of all rows.
 
     Reckoned for faces that fill the largest square; most take less.

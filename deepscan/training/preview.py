@@ -77,7 +77,8 @@ def _row(
         if family not in material.families():
             continue
         pair = forge(family, material, rng)
-        shared = Degradation.draw(rng, still=len(clip.frames) == 1) if degraded else Degradation.none()
+        still, side_px = len(clip.frames) == 1, max(clip.frames.shape[1:3])
+        shared = Degradation.draw(rng, still=still, side_px=side_px) if degraded else Degradation.none()
         at = len(clip.frames) // 2
         mask = np.repeat((pair.mask[at] * 255).astype(np.uint8)[..., None], 3, axis=2)
         shown = (shared.apply(pair.real)[at], shared.apply(pair.fake)[at], mask)
