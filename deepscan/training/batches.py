@@ -96,12 +96,12 @@ def degradation_of(config: TrainConfig) -> Degradation | None:
     return Degradation.none() if config.clean else None
 
 
-def faults_of(config: TrainConfig, *, still: bool) -> Callable[[np.random.Generator], Degradation]:
+def faults_of(config: TrainConfig, *, still: bool) -> Callable[[np.random.Generator, int], Degradation]:
     """What draws the degradation of an own pair."""
 
-    def draw(rng: np.random.Generator) -> Degradation:
+    def draw(rng: np.random.Generator, side_px: int) -> Degradation:
         if config.brightened:
             return replace(Degradation.none(), gamma=float(np.exp(rng.uniform(-0.22, 0.22))))
-        return Degradation.none() if config.clean else Degradation.draw(rng, still=still)
+        return Degradation.none() if config.clean else Degradation.draw(rng, still=still, side_px=side_px)
 
     return draw

@@ -49,6 +49,8 @@ class OwnPairs:
 
     Both show as much around the face as the one that shows less: a portrait that ends at the chin is no
     forgery for that, and beside an ample photograph its black border would say that it is.
+
+    ``degrade`` takes the longer side of the smaller frames, as ``Degradation.draw`` does.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class OwnPairs:
         spec: DetectorSpec,
         *,
         stills: bool = False,
-        degrade: Callable[[np.random.Generator], Degradation],
+        degrade: Callable[[np.random.Generator, int], Degradation],
         augment: bool = True,
     ) -> None:
         self._cache, self._spec, self._stills = cache, spec, stills
@@ -85,9 +87,9 @@ class OwnPairs:
             fake = self.fake[int(rng.choice(len(self.fake), p=self._odds))]
         reals = self._by_identity.get(fake.identity, self.real)
         real = reals[int(rng.integers(len(reals)))]
-        shared = self._degrade(rng)
         view = View.draw(rng) if self._augment else View()
         chosen = [self._choose(sample, rng) for sample in (real, fake)]
+        shared = self._degrade(rng, min(max(faces.frames.shape[1:3]) for _, faces in chosen))
         seen = np.stack([surroundings(faces) for _, faces in chosen])
         common = np.concatenate([seen[:, :2].max(0), seen[:, 2:].min(0)])
         halves = [

@@ -125,7 +125,9 @@ def own_pairs_of(
 ) -> OwnPairs:
     """Own pairs of one side as they are: not degraded, not moved."""
     side = [sample for sample in samples if sample.split == split]
-    return OwnPairs(prepared.cache, side, SPECS[name], degrade=lambda rng: Degradation.none(), augment=False)
+    return OwnPairs(
+        prepared.cache, side, SPECS[name], degrade=lambda rng, side_px: Degradation.none(), augment=False
+    )
 
 
 @contextmanager

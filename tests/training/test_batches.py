@@ -35,7 +35,7 @@ def test_brightness_is_the_only_fault_where_the_recipe_says_so(
     )
     side = [s for s in owned if s.split == "train"]
     pairs = own_pairs(config, prepared.cache, side, SPEC)
-    drawn = pairs._degrade(np.random.default_rng(0))
+    drawn = pairs._degrade(np.random.default_rng(0), 448)
     assert drawn.gamma != 1 and replace(drawn, gamma=1.0) == Degradation.none()
 
 

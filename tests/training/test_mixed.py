@@ -57,7 +57,9 @@ def test_a_known_mask_is_cut_with_its_frames(prepared: Prepared, owned: list[Sam
     np.save(tmp_path / "f" / MASKS, masks)
     fake = replace(source, folder="f", masked=True)
     real = replace(source, folder="f", label="real")
-    pairs = OwnPairs(tmp_path, [fake, real], SPEC, degrade=lambda rng: Degradation.none(), augment=False)
+    pairs = OwnPairs(
+        tmp_path, [fake, real], SPEC, degrade=lambda rng, side_px: Degradation.none(), augment=False
+    )
     pair = pairs.pair(np.random.default_rng(0))
     assert pair[MASKED].all()
     forged = pair["forged"][1].numpy()
@@ -81,11 +83,39 @@ def test_both_show_as_much_around_the_face(prepared: Prepared, owned: list[Sampl
     np.save(tmp_path / "tight" / "frames.npy", tight)
     samples = [replace(source, folder="ample"), replace(source, folder="tight", label="fake")]
     pairs = OwnPairs(
-        tmp_path, samples, SPECS["gml"], stills=True, degrade=lambda rng: Degradation.none(), augment=False
+        tmp_path,
+        samples,
+        SPECS["gml"],
+        stills=True,
+        degrade=lambda rng, side_px: Degradation.none(),
+        augment=False,
     )
     real, fake = pairs.pair(np.random.default_rng(0))["pixels"].numpy()
     np.testing.assert_array_equal(real, fake)
     assert (fake == 0).mean() > 0.2 and fake.any(), "the picture ends inside the crop"
+
+
+def test_the_shared_degradation_is_drawn_for_the_smaller_frames(
+    prepared: Prepared, owned: list[Sample], tmp_path: Path
+) -> None:
+    source = next(s for s in owned if (s.kind, s.label) == ("photo", "real"))
+    frames = np.load(prepared.cache / source.folder / "frames.npy")
+    for name, margin in (("small", 0), ("large", 40)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "faces.npz").symlink_to(prepared.cache / source.folder / "faces.npz")
+        padding = ((0, 0), (0, margin), (0, margin), (0, 0))
+        np.save(tmp_path / name / "frames.npy", np.pad(np.maximum(frames, 1), padding, mode="edge"))
+    sides: list[int] = []
+
+    def degrade(rng: np.random.Generator, side_px: int) -> Degradation:
+        sides.append(side_px)
+        return Degradation.none()
+
+    for real, fake in (("small", "large"), ("large", "small"), ("large", "large")):
+        samples = [replace(source, folder=real), replace(source, folder=fake, label="fake")]
+        OwnPairs(tmp_path, samples, SPECS["gml"], stills=True, degrade=degrade).pair(np.random.default_rng(0))
+    small = max(frames.shape[1:3])
+    assert sides == [small, small, small + 40]
 
 
 def test_a_stream_mixes_whole_batches_and_resumes(prepared: Prepared, owned: list[Sample]) -> None:
