@@ -34,6 +34,8 @@ CLIP_CODEC_ODDS = (0.8, 0.1, 0.05, 0.05)
 CRF, STRONG_CRF = (18, 41), (30, 41)
 STRONG = 0.5
 """Share of the H.264 draws from ``STRONG_CRF``: what was sent on again and again is missed most."""
+LIT, LIGHT_KNOTS = 0.3, 6
+"""Share of the degraded pairs in uneven light, and the knots of its grid along a side."""
 GREY = np.full((3, 3), 1 / 3)
 
 
@@ -66,6 +68,34 @@ class Colour:
 
 
 @dataclass(frozen=True)
+class Light:
+    """Uneven, coloured light: gains that change smoothly over the picture.
+
+    Attributes:
+        seed: of the gains.
+        strength: spread of their logarithms, at the knots of a grid; that of their colours is a third of it.
+    """
+
+    seed: int
+    strength: float
+
+    def apply(self, frame: Frames) -> Frames:
+        """``(H, W, 3)`` uint8 to the same."""
+        lit = frame * _gains((frame.shape[0], frame.shape[1]), self)
+        return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _gains(shape: tuple[int, int], light: Light) -> NDArray[np.float32]:
+    """``(H, W, 3)``; kept for the other frames, and for the other half of the pair."""
+    rng = np.random.default_rng(light.seed)
+    knots = (LIGHT_KNOTS, LIGHT_KNOTS)
+    exponents = rng.normal(0, light.strength, (*knots, 1)) + rng.normal(0, light.strength / 3, (*knots, 3))
+    smooth = cv2.resize(exponents.astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.exp(smooth - smooth.mean()), np.float32)
+
+
+@dataclass(frozen=True)
 class Degradation:
     """One draw; ``apply`` replays it on any clip. ``sharpening``: what ``retouch.steepen`` takes.
 
@@ -84,6 +114,7 @@ class Degradation:
     sharpening: tuple[float, float] | None = None
     palette: int | None = None
     retouching: Retoucher | None = None
+    light: Light | None = None
 
     @staticmethod
     def none() -> Degradation:
@@ -98,7 +129,7 @@ class Degradation:
     @staticmethod
     def draw(rng: np.random.Generator, *, still: bool, side_px: int = 0) -> Degradation:
         """H.264 crf 18-40, JPEG 35-100, WebP 30-95, shrinking up to 2.8 times, blur, noise, gamma, colour,
-        a beauty mode's retouching, a camera's sharpening, a GIF's palette of 32-256 colours.
+        uneven light, a beauty mode's retouching, a camera's sharpening, a GIF's palette of 32-256 colours.
 
         Two pairs in ten are left as they are: a network that starts from nothing learns the traces on
         those first.
@@ -125,6 +156,9 @@ class Degradation:
             else None,
             palette=int(2 ** rng.uniform(5, 8)) if rng.random() < PALETTED else None,
             retouching=RETOUCHERS[rng.integers(len(RETOUCHERS))] if rng.random() < RETOUCHED else None,
+            light=Light(int(rng.integers(2**31)), float(rng.uniform(0.1, 0.6)))
+            if rng.random() < LIT
+            else None,
         )
 
     def apply(self, frames: Frames) -> Frames:
@@ -160,6 +194,8 @@ class Degradation:
 
     def _camera(self, frame: Frames) -> Frames:
         out: NDArray[Any] = frame
+        if self.light is not None:
+            out = self.light.apply(frame)
         if self.gamma != 1:
             levels = (np.arange(256) / 255.0) ** self.gamma * 255
             out = cv2.LUT(out, np.rint(levels).astype(np.uint8))

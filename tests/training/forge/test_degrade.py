@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deepscan.training.forge.degrade import (
     Colour,
     Degradation,
+    Light,
     add_noise,
     encode_h264,
     h264_round_trip,
@@ -38,6 +39,7 @@ FAULTS = {
     "sharpening": replace(NONE, sharpening=(1.0, 1.5)),
     "palette": replace(NONE, palette=32),
     "retouching": replace(NONE, retouching=RETOUCHERS[1]),
+    "light": replace(NONE, light=Light(1, 0.3)),
 }
 
 
@@ -107,6 +109,9 @@ def test_every_fault_is_drawn_within_its_range() -> None:
     for fault in faults:
         assert len({getattr(d, fault) for d in draws}) > 10, fault
     assert {d.retouching for d in draws} == {None, *RETOUCHERS}
+    lights = [d.light for d in draws if d.light is not None]
+    assert 40 < len(lights) < 110 and len({light.seed for light in lights}) == len(lights)
+    assert all(0.1 <= light.strength <= 0.6 for light in lights)
     videos, photos = draws[::2], draws[1::2]
     assert sum(d.h264_crf is not None for d in videos) > sum(d.h264_crf is not None for d in photos)
     crfs = [d.h264_crf for d in draws if d.h264_crf is not None]
@@ -127,6 +132,23 @@ def test_colour_keeps_grey_grey_and_shifts_what_it_says() -> None:
     np.testing.assert_array_equal(warm, [99, 90, 81])
     assert Colour((1.0, 1.0, 1.0), 1.0, 1.2).apply(grey).max() < 90, "darker than mid-grey grows darker"
     assert Colour((1.1, 1.1, 1.1), 1.3, 1.25).apply(np.full_like(grey, 255)).min() == 255
+
+
+def test_uneven_light_is_smooth_coloured_and_the_same_for_real_and_fake() -> None:
+    grey = np.full((270, 360, 3), 60, np.uint8)
+    fake = grey.copy()
+    fake[90:150, 120:180] = 30
+    light = Light(3, 0.3)
+    lit_real, lit_fake = light.apply(grey).astype(int), light.apply(fake).astype(int)
+    outside = np.ones(grey.shape[:2], bool)
+    outside[90:150, 120:180] = False
+    np.testing.assert_array_equal(lit_real[outside], lit_fake[outside])
+    np.testing.assert_allclose(lit_fake[~outside] * 2, lit_real[~outside], atol=2)
+    assert lit_real.std((0, 1)).min() > 5, "uneven"
+    assert np.ptp(lit_real, axis=2).max() > 5, "coloured"
+    assert max(np.abs(np.diff(lit_real, axis=axis)).max() for axis in (0, 1)) < 8, "smooth"
+    np.testing.assert_array_equal(light.apply(grey), lit_real)
+    assert not np.array_equal(Light(4, 0.3).apply(grey), lit_real)
 
 
 def test_real_and_fake_get_the_same_noise(clip: Clip) -> None:
