@@ -91,7 +91,7 @@ def write_weights(
     motion: Sequence[str] = (),
     any_length: Sequence[str] = (),
 ) -> Path:
-    """Write five networks and their manifest.
+    """Write a network for every detector, and their manifest.
 
     Args:
         root: folder to fill.

@@ -54,7 +54,13 @@ def test_every_detector_has_a_place_in_the_order() -> None:
 def test_a_certain_cheap_answer_is_enough_either_way(sure: float) -> None:
     scored, idle = ask_all(calibration(gml=1.0, global_local=1.0), {"global_local": sure})
     assert scored == {"global_local"}
-    assert idle == {"gml": NOT_NEEDED, "sola": NO_SAY, "resnet3d": NO_SAY, "local_features": NO_SAY}
+    assert idle == {
+        "gml": NOT_NEEDED,
+        "gml_close": NO_SAY,
+        "sola": NO_SAY,
+        "resnet3d": NO_SAY,
+        "local_features": NO_SAY,
+    }
 
 
 def test_a_doubtful_cheap_answer_is_not() -> None:

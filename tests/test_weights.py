@@ -23,7 +23,7 @@ def test_every_file_is_found_and_verified(root: Path) -> None:
     for name in SPECS:
         assert weights.path(name) == root / f"{name}.onnx"
     assert weights.face_path() == root / "faces" / "retinaface_mnet025.onnx"
-    assert [weights.problem(model) for model in weights.files()] == [None] * 6
+    assert [weights.problem(model) for model in weights.files()] == [None] * (len(SPECS) + 1)
 
 
 def test_the_manifest_carries_calibration_and_hashes(root: Path) -> None:
@@ -56,8 +56,12 @@ def test_a_missing_file_is_an_error(root: Path) -> None:
 
 def test_a_detector_that_is_not_listed_is_an_error(root: Path) -> None:
     manifest = root / "manifest.toml"
-    manifest.write_text(manifest.read_text().replace("detectors.gml", "detectors.other"))
-    those = "--detectors other,global_local,sola,resnet3d,local_features asks those that it lists"
+    manifest.write_text(
+        manifest.read_text()
+        .replace("detectors.gml]", "detectors.other]")
+        .replace("detectors.gml.", "detectors.other.")
+    )
+    those = "--detectors other,gml_close,global_local,sola,resnet3d,local_features asks those that it lists"
     with pytest.raises(WeightsError, match=f"lists no detector gml; reinstall .*; {those}"):
         Weights(root).path("gml")
     with pytest.raises(WeightsError, match="lists no detector gml"):

@@ -1,14 +1,12 @@
-"""The five detectors, in the order in which reports list them."""
+"""The detectors, in the order in which reports list them: five of papers, and one of them close up."""
 
 from __future__ import annotations
 
-from deepscan.detectors import global_local, gml, local_features, resnet3d, sola
+from deepscan.detectors import global_local, gml, gml_close, local_features, resnet3d, sola
 from deepscan.detectors.base import DetectorSpec, EvidenceView
 
-SPECS: dict[str, DetectorSpec] = {
-    spec.name: spec for spec in (gml.SPEC, global_local.SPEC, sola.SPEC, resnet3d.SPEC, local_features.SPEC)
-}
+_MODULES = (gml, gml_close, global_local, sola, resnet3d, local_features)
 
-VIEWS: dict[str, tuple[EvidenceView, ...]] = {
-    module.SPEC.name: module.VIEWS for module in (gml, global_local, sola, resnet3d, local_features)
-}
+SPECS: dict[str, DetectorSpec] = {module.SPEC.name: module.SPEC for module in _MODULES}
+
+VIEWS: dict[str, tuple[EvidenceView, ...]] = {module.SPEC.name: module.VIEWS for module in _MODULES}

@@ -65,7 +65,7 @@ validation clips.
 
 {standing}
 
-Intended use: one of five voices in deepscan's verdict. A score is no proof: it says that a face carries
+Intended use: one of the voices in deepscan's verdict. A score is no proof: it says that a face carries
 traces like those of the forgeries above; it does not say who made it, nor why. Known limits: few identities
 stand behind the figures; faces under 48 px, strong compression and forgeries of tools unlike those above are
 judged poorly; a make-up filter or a beauty mode may look like a forgery.

@@ -89,8 +89,7 @@ class Distillation(nn.Module):
         """uint8 ``(N, S, S, 3)`` -> ``(N, C, h, w)``."""
         teacher = self._teacher
         x = (frames.float() / 255 - TEACHER_SPEC.mean[0]) / TEACHER_SPEC.std[0]
-        y = F.relu(teacher.bn1(teacher.conv1(x.permute(0, 3, 1, 2))))
-        y = F.relu(teacher.bn2(teacher.conv2(y)))
+        y = teacher.stem(x.permute(0, 3, 1, 2))
         for block in list(teacher.blocks)[: self._tap.teacher_block]:
             y, _ = block(y, 1)
         return y

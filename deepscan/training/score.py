@@ -87,7 +87,7 @@ def fingerprint(manifest: Manifest) -> str:
 
 
 def scan_config(weights: Path | None, device: Device = "auto") -> ScanConfig:
-    """A scan by every detector that the weights folder lists: one's own may have fewer than five.
+    """A scan by every detector that the weights folder lists: one's own may have fewer.
 
     Raises WeightsError where the folder has no readable manifest.
     """

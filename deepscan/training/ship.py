@@ -60,6 +60,7 @@ SOLA_NOISE_BRANCH = (
 """Its nodes, to the end of its second stage; the exporter numbers what both branches share."""
 ROUNDINGS: dict[str, tuple[Rounding, ...]] = {
     "gml": (Rounding(112, ("anomaly", "conv1", "conv2", *(f"blocks.{block}" for block in range(3)))),),
+    "gml_close": (),
     "global_local": (
         Rounding(112, ("attention", "global_time", "fused_time", "trunk/conv1", "trunk/layer1")),
     ),
@@ -90,7 +91,7 @@ GML has not been near enough since its sixth round: of 40 clips rounded whole th
 (mean 0.08); with the layers above float it was 0.14 with ranges of 8 pairs and 0.09 with 28, and 112 have not
 been tried. Equalising its channels (Nagel et al. 2019) took single frames from 0.58 (0.12) to 0.23 (0.04);
 rounding activations alone then moves the trunk's logit by a fifth of its spread. Training with the rounding
-has not been tried.
+has not been tried. Of GML close-up rounded whole, with ranges of 24 pairs, the worst of 96 strayed by 0.80.
 """
 
 if sys.version_info >= (3, 11):

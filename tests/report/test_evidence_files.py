@@ -28,7 +28,7 @@ def test_each_moment_is_a_crop_and_a_picture_per_map(tmp_path: Path) -> None:
     report.end(run([file]))
     assert [path.name for path in tmp_path.iterdir()] == ["0002-a.mp4"], "the first has no pictures"
     folder = tmp_path / "0002-a.mp4"
-    assert len(list(folder.glob("face1-*.png"))) == len(list(folder.iterdir())) == 5 + 6
+    assert len(list(folder.glob("face1-*.png"))) == len(list(folder.iterdir())) == 6 + 7
     evidence = file.tracks[0].evidence
     assert evidence is not None
     gml = evidence.moments[0]

@@ -14,6 +14,7 @@ import pytest
 from lxml import html
 
 from deepscan.batch import RunReport
+from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.ensemble import DetectorVerdict
 from deepscan.media import Coverage, MediaInfo
@@ -137,7 +138,7 @@ def test_the_timeline_shows_the_ensemble_and_every_detector() -> None:
     tree = html.fromstring(page(run([scanned()], not_counted=("sola",))))
     chart = tree.xpath("//svg[@class='timeline']")[0]
     names = chart.xpath(".//text[@class='name']/text()")
-    assert names == ["Ensemble", "GML", "Global-local", "SOLA", "3D ResNet", "Local features"]
+    assert names == ["Ensemble", *(spec.title for spec in SPECS.values())]
     assert "highest" in chart.get("aria-label")
     assert len(chart.xpath(".//g[contains(@class, 'uncounted')]")) == 1
     assert {"fake from 80 %", "real below 20 %"} <= set(chart.xpath(".//text/text()"))
@@ -150,7 +151,7 @@ def test_the_timeline_shows_the_ensemble_and_every_detector() -> None:
 def test_pictures_come_with_maps_and_captions() -> None:
     tree = html.fromstring(page(run([with_pictures(scanned())])))
     moments = tree.xpath("//section[starts-with(@class, 'moment')]")
-    assert len(moments) == 5
+    assert len(moments) == 6
     gml = moments[0]
     assert "GML 90 % by the network itself" in " ".join(gml.text_content().split())
     assert len(gml.xpath(".//figure")) == 3
@@ -158,6 +159,7 @@ def test_pictures_come_with_maps_and_captions() -> None:
     assert captions == [
         "Anomaly |F*|.",
         "Motion consistency |F^MM|.",
+        "Anomaly |F*|.",
         "Chosen patches.",
         "Second-order anomaly.",
         "Class activation.",

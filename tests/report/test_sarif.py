@@ -49,6 +49,7 @@ def test_rule_ids_are_stable() -> None:
     assert rules == [
         "deepscan-face",
         "deepscan-gml",
+        "deepscan-gml-close",
         "deepscan-global-local",
         "deepscan-sola",
         "deepscan-resnet3d",
@@ -63,6 +64,7 @@ def test_a_flagged_face_is_an_error_and_the_detectors_behind_it_are_notes() -> N
     assert "97 %, 17 points above" in first["message"]["text"]
     assert [note["ruleId"] for note in notes] == [
         "deepscan-gml",
+        "deepscan-gml-close",
         "deepscan-global-local",
         "deepscan-local-features",
     ]

@@ -68,10 +68,10 @@ def test_a_file_read_in_part_says_so() -> None:
 
 def test_in_a_longer_run_a_real_file_takes_one_line() -> None:
     text = shown(run([real(), scanned()]))
-    assert text.count("\n  GML ") == 1
+    assert text.count("\n  GML  ") == 1
     assert "2 files: 1 fake, 1 real" in text
-    assert shown(run([real(), scanned()]), verbose=True).count("\n  GML ") == 2
-    assert shown(run([real()])).count("\n  GML ") == 1
+    assert shown(run([real(), scanned()]), verbose=True).count("\n  GML  ") == 2
+    assert shown(run([real()])).count("\n  GML  ") == 1
 
 
 def test_it_says_why_and_what_would_help() -> None:

@@ -1,7 +1,7 @@
-"""The five networks: one module per paper, its loss beside it.
+"""The networks: one module per paper, its loss beside it, and one for a part of GML.
 
 ``build("gml")`` makes a network with fresh weights. Modules are imported when they are asked for, so that
-work on one network does not load the other four.
+work on one network does not load the others.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Net(Protocol):
 
 PLACES: dict[str, str] = {
     "gml": "gml:Gml",
+    "gml_close": "gml_close:GmlClose",
     "global_local": "global_local:GlobalLocal",
     "sola": "sola:Sola",
     "resnet3d": "resnet3d:ResNet3d",

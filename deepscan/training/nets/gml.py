@@ -200,38 +200,98 @@ class AnomalyBlock(nn.Module):
         return F.relu(self.bn3(self.conv3(y)) + x)
 
 
-class Gml(nn.Module):
-    """The generalizable motion learning network."""
+def _block(number: int) -> Block:
+    """One of Xception's twelve blocks, from 1."""
+    if number == 1:
+        return Block((64, 128, 128), 2, relu_first=False)
+    if number == 2:
+        return Block((128, 256, 256), 2)
+    if number == 3:
+        return Block((256, MIDDLE, MIDDLE), 2)
+    return Block((MIDDLE, MIDDLE, 1024), 2) if number == 12 else Block((MIDDLE,) * 4, 1)
 
-    spec = SPEC
 
-    def __init__(self) -> None:
+class GmlTrunk(nn.Module):
+    """Xception's first blocks, and the anomaly branch on the output of block 5.
+
+    Args:
+        blocks: how many, 5 to 12.
+    """
+
+    def __init__(self, blocks: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 32, 3, 2, bias=False)
         self.bn1 = nn.BatchNorm2d(32, eps=BN_EPS)
         self.conv2 = nn.Conv2d(32, 64, 3, bias=False)
         self.bn2 = nn.BatchNorm2d(64, eps=BN_EPS)
-        self.blocks = nn.ModuleList(
-            [
-                Block((64, 128, 128), 2, relu_first=False),
-                Block((128, 256, 256), 2),
-                Block((256, MIDDLE, MIDDLE), 2),
-                *(Block((MIDDLE,) * 4, 1) for _ in range(8)),
-                Block((MIDDLE, MIDDLE, 1024), 2),
-            ]
-        )
+        self.blocks = nn.ModuleList(_block(number) for number in range(1, blocks + 1))
+        self.anomaly = nn.Sequential(*(AnomalyBlock(MIDDLE, MIDDLE // 4) for _ in range(ANOMALY_BLOCKS)))
+        self.anomaly_fc = nn.Linear(MIDDLE, 2)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, 64, H / 2 - 3, W / 2 - 3)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)))
+
+    def load_imagenet(self, path: Path) -> None:
+        """Starts the trunk from ImageNet weights; AD, MCM and the classifiers keep their own start.
+
+        Args:
+            path: safetensors with the keys of the PyTorch Xception (``conv1``, ``block1.rep.0`` ...).
+
+        Raises:
+            KeyError: the file lacks a tensor.
+            RuntimeError: a tensor has another shape.
+        """
+        state = load_file(path)
+        for prefix, module in self.imagenet_places():
+            own = {name: state[f"{prefix}.{name}"].float() for name in module.state_dict()}
+            module.load_state_dict(own)
+
+    def imagenet_places(self) -> list[tuple[str, nn.Module]]:
+        """Which module takes which prefix of the ImageNet file."""
+        places: list[tuple[str, nn.Module]] = []
+        for name in ("conv1", "bn1", "conv2", "bn2"):
+            places.append((name, self.get_submodule(name)))
+        for number, block in enumerate(self.blocks, start=1):
+            assert isinstance(block, Block)
+            offset = 0 if number == 1 else 1  # block 1 has no ReLU in front
+            for i, unit in enumerate(block.units):
+                assert isinstance(unit, SeparableConv)
+                at = offset + 3 * i
+                places += unit_places(f"block{number}.rep.{at}", f"block{number}.rep.{at + 1}", unit)
+            if block.skip is not None:
+                places += [(f"block{number}.skip", block.skip[0]), (f"block{number}.skipbn", block.skip[1])]
+        return places
+
+
+def compactness(clues: Tensor, label: Tensor) -> Tensor:
+    """L^l1 (eq. 3): mean size of F* over the genuine clips of a batch, in float32.
+
+    Args:
+        clues: F*, (B, T, C, h, w).
+        label: (B,) int64, 1 = forged.
+    """
+    real = (label == 0).float()
+    size = clues.float().abs().mean((1, 2, 3, 4))
+    return (size * real).sum() / real.sum().clamp(min=1)
+
+
+class Gml(GmlTrunk):
+    """The generalizable motion learning network."""
+
+    spec = SPEC
+
+    def __init__(self) -> None:
+        super().__init__(blocks=12)
         self.conv3 = SeparableConv(1024, 1536, relu=False)
         self.conv4 = SeparableConv(1536, 2048, relu=False)
         self.fc = nn.Linear(2048, 2)
-        self.anomaly = nn.Sequential(*(AnomalyBlock(MIDDLE, MIDDLE // 4) for _ in range(ANOMALY_BLOCKS)))
-        self.anomaly_fc = nn.Linear(MIDDLE, 2)
 
     def forward(self, x: Tensor) -> GmlOutput:
         """(B, T, 3, H, W), T >= 1, in [-1, 1] -> GmlOutput; h = H / 16 for the maps."""
         frames = x.shape[1]  # no int(): the exported network takes any number
-        y = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        y = F.relu(self.bn1(self.conv1(y)))
-        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.stem(x.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         middle, consistency = y, y
         for number, block in enumerate(self.blocks, start=1):
             y, motion = block(y, frames)
@@ -270,42 +330,12 @@ class Gml(nn.Module):
         """
         classification = F.cross_entropy(output.logits.float(), label)
         anomaly = F.cross_entropy(output.anomaly_logits.float(), label)
-        real = (label == 0).float()
-        size = output.clues.float().abs().mean((1, 2, 3, 4))
-        compact = (size * real).sum() / real.sum().clamp(min=1)
-        return classification + compact + anomaly
+        return classification + compactness(output.clues, label) + anomaly
 
-    def load_imagenet(self, path: Path) -> None:
-        """Starts the trunk from ImageNet weights; AD, MCM and the classifiers keep their own start.
-
-        Args:
-            path: safetensors with the keys of the PyTorch Xception (``conv1``, ``block1.rep.0`` ...).
-
-        Raises:
-            KeyError: the file lacks a tensor.
-            RuntimeError: a tensor has another shape.
-        """
-        state = load_file(path)
-        for prefix, module in self._imagenet_places():
-            own = {name: state[f"{prefix}.{name}"].float() for name in module.state_dict()}
-            module.load_state_dict(own)
-
-    def _imagenet_places(self) -> list[tuple[str, nn.Module]]:
-        """Which module takes which prefix of the ImageNet file."""
-        places: list[tuple[str, nn.Module]] = []
-        for name in ("conv1", "bn1", "conv2", "bn2"):
-            places.append((name, self.get_submodule(name)))
-        places += _unit_places("conv3", "bn3", self.conv3) + _unit_places("conv4", "bn4", self.conv4)
-        for number, block in enumerate(self.blocks, start=1):
-            assert isinstance(block, Block)
-            offset = 0 if number == 1 else 1  # block 1 has no ReLU in front
-            for i, unit in enumerate(block.units):
-                assert isinstance(unit, SeparableConv)
-                at = offset + 3 * i
-                places += _unit_places(f"block{number}.rep.{at}", f"block{number}.rep.{at + 1}", unit)
-            if block.skip is not None:
-                places += [(f"block{number}.skip", block.skip[0]), (f"block{number}.skipbn", block.skip[1])]
-        return places
+    def imagenet_places(self) -> list[tuple[str, nn.Module]]:
+        """Those of the trunk, and of the exit flow."""
+        exits = unit_places("conv3", "bn3", self.conv3) + unit_places("conv4", "bn4", self.conv4)
+        return super().imagenet_places() + exits
 
 
 def stem_features(path: Path) -> Callable[[Tensor], Tensor]:
@@ -316,13 +346,8 @@ def stem_features(path: Path) -> Callable[[Tensor], Tensor]:
     """
     net = Gml().eval().requires_grad_(False)
     net.load_imagenet(path)
-
-    def features(x: Tensor) -> Tensor:
-        y = F.relu(net.bn1(net.conv1(x)))
-        return F.relu(net.bn2(net.conv2(y)))
-
-    return features
+    return net.stem
 
 
-def _unit_places(conv: str, bn: str, unit: SeparableConv) -> list[tuple[str, nn.Module]]:
+def unit_places(conv: str, bn: str, unit: SeparableConv) -> list[tuple[str, nn.Module]]:
     return [(f"{conv}.conv1", unit.mcb.spatial), (f"{conv}.pointwise", unit.pointwise), (bn, unit.bn)]

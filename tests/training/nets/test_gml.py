@@ -215,7 +215,7 @@ def test_every_part_learns_and_bfloat16_is_safe() -> None:
 
 def test_imagenet_weights_land_by_name(net: Gml, tmp_path: Path) -> None:
     state: dict[str, Tensor] = {}
-    for prefix, module in net._imagenet_places():
+    for prefix, module in net.imagenet_places():
         for name, tensor in module.state_dict().items():
             state[f"{prefix}.{name}"] = torch.full_like(tensor, float(len(state)))
     expected = {"conv1.weight", "block1.rep.0.conv1.weight", "block1.rep.4.bias", "block4.rep.8.running_var"}
