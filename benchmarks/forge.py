@@ -23,7 +23,7 @@ from deepscan.devices import CPU
 from deepscan.faces import FaceEngine
 from deepscan.training.data import Faces, forge_pair
 from deepscan.training.forge.families import FAMILIES, ODDS, Face, Material, draw_family
-from deepscan.training.forge.generators import GENERATORS, Generator, Redrawer
+from deepscan.training.forge.generators import GENERATORS, Generator, Redrawer, laid_out
 from deepscan.training.forge.retouch import RETOUCHERS
 from deepscan.training.mesh import FaceMesh
 from deepscan.weights import Weights
@@ -69,9 +69,7 @@ def forge_for(seconds: float, seed: int) -> dict[str, list[float]]:
     cv2.setNumThreads(1)
     faces = portraits()
     generators: list[Redrawer] = [
-        Generator(spec).eval().to(memory_format=torch.channels_last)  # as load_generators lays them out
-        for spec in GENERATORS
-        if spec.split == "train"
+        laid_out(Generator(spec).eval().requires_grad_(False)) for spec in GENERATORS if spec.split == "train"
     ]
     generators += RETOUCHERS
     rng = np.random.default_rng(seed)

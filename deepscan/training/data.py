@@ -150,7 +150,7 @@ def cut_frames(
     clip = np.stack(
         [cut_square(frame, affine, size_px) for frame, affine in zip(frames, affines, strict=True)]
     )
-    return np.ascontiguousarray(clip[:, :, ::-1]) if mirror else clip
+    return mirrored(clip) if mirror else clip
 
 
 def cut_degraded(
@@ -183,7 +183,12 @@ def cut_masks(
     size = (size_px, size_px)
     cut = [cv2.warpAffine(mask, affine, size) for mask, affine in zip(masks, affines, strict=True)]
     result = np.asarray(cut, np.float32)
-    return np.ascontiguousarray(result[..., ::-1]) if mirror else result
+    return mirrored(result) if mirror else result
+
+
+def mirrored(frames: NDArray[Any]) -> NDArray[Any]:
+    """``(T, H, W)`` or ``(T, H, W, 3)`` with left and right changed."""
+    return np.stack([cv2.flip(frame, 1) for frame in frames])
 
 
 class Cast:
@@ -247,15 +252,16 @@ def forge_pair(
     size = (faces.frames.shape[1], faces.frames.shape[2])
     hulls = np.stack([hull_mask(points, "face", size) for points in faces.mesh])
     affines = clip_affines(faces, spec, view)
-    cut = (affines, spec.size_px, view.mirror)
-    face = cut_masks(hulls, *cut)
+    unturned = (affines, spec.size_px, False)
+    face = cut_masks(hulls, *unturned)
 
     def seen(pair: Pair) -> float:
-        return trace(cut_frames(pair.real, *cut), cut_frames(pair.fake, *cut), face)
+        return trace(cut_frames(pair.real, *unturned), cut_frames(pair.fake, *unturned), face)
 
     pair = plainest(family, lambda: forge(family, material, rng), seen)
     shared = degradation or Degradation.draw(rng, still=len(faces.frames) == 1, side_px=max(size))
-    forged = cut_masks(pair.mask, *cut)
+    forged = cut_masks(pair.mask, affines, spec.size_px, view.mirror)
+    face = mirrored(face) if view.mirror else face
     item: dict[str, NDArray[Any]] = {
         "pixels": np.stack(
             [cut_degraded(shared, frames, affines, spec, view) for frames in (pair.real, pair.fake)]

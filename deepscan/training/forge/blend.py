@@ -190,8 +190,12 @@ class SelfBlend:
 
 def mix(source: Image, target: Image, mask: Mask) -> Image:
     """``mask * source + (1 - mask) * target``; exactly ``target`` where the mask is 0."""
-    blended = target + mask[..., None] * (source.astype(np.float32) - target)
-    return np.asarray(np.rint(blended), np.uint8)
+    left, top, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
+    part = slice(top, top + height), slice(left, left + width)
+    mixed = target.copy()
+    blended = target[part] + mask[part][..., None] * (source[part].astype(np.float32) - target[part])
+    mixed[part] = np.rint(blended)
+    return mixed
 
 
 def table(levels: NDArray[Any]) -> Image:

@@ -81,8 +81,8 @@ class Light:
 
     def apply(self, frame: Frames) -> Frames:
         """``(H, W, 3)`` uint8 to the same."""
-        lit = frame * _gains((frame.shape[0], frame.shape[1]), self)
-        return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)
+        gains = _gains((frame.shape[0], frame.shape[1]), self)
+        return np.asarray(cv2.multiply(frame, gains, dtype=cv2.CV_8U), np.uint8)
 
 
 @lru_cache(maxsize=2)

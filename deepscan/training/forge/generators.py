@@ -260,8 +260,17 @@ def load_generators(cache: Path, split: str) -> list[Redrawer]:
                 generator.load_state_dict(load_file(path))
             except RuntimeError:
                 raise UsageError(f"{path} is of another version; delete it and train it again.") from None
-            found.append(generator.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+            found.append(laid_out(generator))
     return found
+
+
+def laid_out(generator: Generator) -> Generator:
+    """A trained generator as it redraws fastest: in channels_last memory, activations in place."""
+    for part in generator.modules():
+        if isinstance(part, nn.SiLU):
+            part.inplace = True
+    laid: Generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid
 
 
 def _crops(files: Sequence[Path], rng: np.random.Generator) -> Iterator[Tensor]:

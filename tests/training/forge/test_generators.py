@@ -16,6 +16,7 @@ from deepscan.training.forge.generators import (
     Generator,
     GeneratorSpec,
     enlarge,
+    laid_out,
     load_generators,
     shrink,
     take_shipped,
@@ -36,6 +37,15 @@ def test_a_generator_keeps_the_size_of_what_it_redraws(spec: GeneratorSpec) -> N
     redrawn = generator.redraw(shrink(make.portrait()[:200, :150], 128))
     assert redrawn.shape == (128, 128, 3) and redrawn.dtype == np.uint8
     assert enlarge(redrawn, (200, 150)).shape == (200, 150, 3)
+
+
+@pytest.mark.parametrize("spec", GENERATORS, ids=lambda spec: spec.name)
+def test_a_generator_laid_out_for_speed_draws_the_same(spec: GeneratorSpec) -> None:
+    torch.manual_seed(3)
+    generator = Generator(spec).eval().requires_grad_(False)
+    picture = shrink(make.portrait(), 128)
+    before = generator.redraw(picture).astype(int)
+    assert np.abs(laid_out(generator).redraw(picture) - before).max() <= 1
 
 
 def test_each_side_has_its_own_and_training_has_every_way_to_grow() -> None:
