@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import typer
@@ -37,3 +40,21 @@ def test_every_file_that_the_readme_names_exists() -> None:
     paths = set(re.findall(r"`((?:weights|examples|benchmarks|deepscan)/[\w./-]+)`", TEXT))
     assert paths
     assert [path for path in sorted(paths) if not (README.parent / path).exists()] == []
+
+
+def test_the_report_that_the_readme_shows_is_the_one_that_is_printed() -> None:
+    shown = re.search(r"\$ deepscan examples/\n(.*?)```", TEXT, re.DOTALL)
+    assert shown is not None
+    command = [sys.executable, "-m", "deepscan", "examples/"]
+    eighty = {**os.environ, "COLUMNS": "80"}
+    printed = subprocess.run(
+        command, cwd=README.parent, env=eighty, check=False, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert printed.returncode == 1
+    assert rows(printed.stdout) == rows(shown.group(1))
+
+
+def rows(report: str) -> list[str]:
+    """What every row of a report says at its left, without its figures, which differ between processors."""
+    starts = [line for line in report.splitlines() if re.match(r" {1,2}\S", line)]
+    return [re.sub(r"[\d.>]+", "#", line.strip().split("  ")[0]) for line in starts]
