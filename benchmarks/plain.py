@@ -149,7 +149,7 @@ def enter(net: PlainXception, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cache", type=Path, help="faces of `deepscan train prepare`")
+    parser.add_argument("cache", type=Path, help="of `deepscan train prepare`, README's --canvas 640")
     parser.add_argument("trunk", type=Path, help="an ImageNet Xception, safetensors")
     parser.add_argument("folder", type=Path, help="of weights, made here")
     parser.add_argument("--steps", type=int, default=500)

@@ -339,7 +339,7 @@ class Gml(GmlTrunk):
 
 
 def stem_features(path: Path) -> Callable[[Tensor], Tensor]:
-    """What an ImageNet Xception sees first: (N, 3, H, W) in [-1, 1] -> (N, 64, H / 2, W / 2).
+    """What an ImageNet Xception sees first: (N, 3, H, W) in [-1, 1] -> (N, 64, H / 2 - 3, W / 2 - 3).
 
     Args:
         path: as of ``Gml.load_imagenet``.
