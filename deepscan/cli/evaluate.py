@@ -66,16 +66,21 @@ def evaluate(
     need_extra("matplotlib")
     if side not in SIDES:
         raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
-    from deepscan.scan import Scanner
     from deepscan.training.calibrate import judged_anew
     from deepscan.training.corpora import choose_side, need_classes, read_corpora
     from deepscan.training.figures import by_detector, evaluation, worst
     from deepscan.training.plots import write_plots
-    from deepscan.training.score import ShufflingScanner, resume_scores, scan_config, score_files
+    from deepscan.training.score import (
+        RegionScanner,
+        ShufflingScanner,
+        resume_scores,
+        scan_config,
+        score_files,
+    )
 
     rows = choose_side(read_corpora(corpora, kind or ()), side)
     need_classes(rows, ("real", "fake"), "evaluation")
-    make = ShufflingScanner if shuffle_frames else Scanner
+    make = ShufflingScanner if shuffle_frames else RegionScanner
     scanner = make(scan_config(weights))
     files: list[ScoredFile] = []
     with counted("scoring", len(rows)) as progress:

@@ -1,11 +1,11 @@
-"""The detectors, in the order in which reports list them: five of papers, and one of them close up."""
+"""The detectors, in the order in which reports list them."""
 
 from __future__ import annotations
 
-from deepscan.detectors import global_local, gml, gml_close, local_features, resnet3d, sola
+from deepscan.detectors import gend, global_local, gml, gml_close, local_features, resnet3d, sola
 from deepscan.detectors.base import DetectorSpec, EvidenceView
 
-_MODULES = (gml, gml_close, global_local, sola, resnet3d, local_features)
+_MODULES = (gend, gml, gml_close, global_local, sola, resnet3d, local_features)
 
 SPECS: dict[str, DetectorSpec] = {module.SPEC.name: module.SPEC for module in _MODULES}
 

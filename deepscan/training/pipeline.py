@@ -22,7 +22,6 @@ from deepscan.detectors import SPECS
 from deepscan.ensemble import Calibration
 from deepscan.errors import UsageError
 from deepscan.faces import FaceEngine
-from deepscan.scan import Scanner
 from deepscan.training.calibrate import Fit, fit
 from deepscan.training.corpora import Source, need_classes
 from deepscan.training.data import usable
@@ -34,7 +33,7 @@ from deepscan.training.parallel import join
 from deepscan.training.prepare import Sample, Split, fill, load_index
 from deepscan.training.recipes import recipe_of
 from deepscan.training.run_folder import CHECKPOINT
-from deepscan.training.score import ScoredFile, resume_scores
+from deepscan.training.score import RegionScanner, ScoredFile, resume_scores
 from deepscan.training.settings import TrainConfig
 from deepscan.training.ship import bring_face_models, enter_calibration, enter_detector, read_table, ship
 from deepscan.training.start import find_start
@@ -247,7 +246,7 @@ def judge(rows: Sequence[Source], out: Path, detectors: Sequence[str], say: Say)
     files = resume_scores(
         out / "work" / "scores.jsonl",
         rows,
-        lambda: Scanner(config),
+        lambda: RegionScanner(config),
         read_manifest(out),
         lambda file: say(f"score  {file.file}"),
     )

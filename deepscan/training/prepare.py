@@ -17,7 +17,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from deepscan import media
 from deepscan.clips import cut_square
 from deepscan.errors import MediaError, UsageError
 from deepscan.faces import Face, FaceEngine, FaceTracker
-from deepscan.training.corpora import SIDES, UNUSED, Source, need_classes, read_corpora
+from deepscan.training.corpora import SIDES, UNUSED, Region, Source, need_classes, read_corpora
 from deepscan.training.mesh import FaceMesh
 
 CANVAS_SCALE = 2.8
@@ -47,7 +47,10 @@ SHORTEST = {"photo": 1, "window": media.WINDOW_FRAMES, "even": media.EVEN_FRAMES
 
 @dataclass(frozen=True)
 class Sample:
-    """One cached face; ``folder`` is relative to the cache, ``masked``: its forged pixels are known."""
+    """One cached face; ``folder`` is relative to the cache, ``masked``: its forged pixels are known.
+
+    The rest is what ``corpora.Source`` says of its file.
+    """
 
     folder: str
     kind: str
@@ -57,15 +60,23 @@ class Sample:
     split: str
     group: str = ""
     masked: bool = False
+    manipulation: str = ""
+    generator: str = ""
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """What finds a file's faces, and the side of the largest square that it keeps of them."""
+    """What finds a file's faces, and what it keeps: squares of at most this side, of which frames."""
 
     engine: FaceEngine
     mesh: FaceMesh
     canvas_px: int
+    single_frames: bool
+
+    def has_mesh(self, rgb: NDArray[np.uint8], face: Face) -> bool:
+        """Whether the mesh of a face is found."""
+        return self.mesh.find(rgb, face.box, face.points) is not None
 
 
 @dataclass(frozen=True)
@@ -121,9 +132,15 @@ def fill(
     mesh: FaceMesh,
     *,
     canvas_px: int = CANVAS_PX,
+    single_frames: bool = False,
 ) -> Iterator[tuple[Source, str]]:
-    """``prepare`` for rows that were read already; ``canvas_px``: side of the largest square that is kept."""
-    finder = _Finder(engine, mesh, canvas_px)
+    """``prepare`` for rows that were read already.
+
+    Args:
+        canvas_px: side of the largest square that is kept.
+        single_frames: keep of videos only the evenly spread frames, enough for detectors of single frames.
+    """
+    finder = _Finder(engine, mesh, canvas_px, single_frames)
     need_classes(rows, ("real",), "training")
     sides = {row.file: split.of(row) for row in rows}
     refuse_leak((name, sides[row.file]) for row in rows for name in (row.identity, row.group) if name)
@@ -191,21 +208,24 @@ def load_index(cache: Path) -> list[Sample]:
     return samples
 
 
-def training_plan(info: media.MediaInfo) -> media.SamplingPlan:
-    """One window every four seconds, at most five, and twelve even frames."""
+def training_plan(info: media.MediaInfo, *, single_frames: bool = False) -> media.SamplingPlan:
+    """One window every four seconds, at most five, and twelve even frames; these alone for single frames."""
     duration = info.duration_s or 0.0
     count = int(np.clip(duration // WINDOW_EVERY_S, 1, MAX_WINDOWS))
     room = max(0.0, duration - 1.0)
     starts = tuple(float(s) for s in np.linspace(0.0, room, count)) if count > 1 else (0.0,)
     even = tuple(float(s) for s in (np.arange(media.EVEN_FRAMES) + 0.5) / media.EVEN_FRAMES * duration)
-    return media.SamplingPlan(window_starts_s=starts, even_s=even)
+    return media.SamplingPlan(window_starts_s=() if single_frames else starts, even_s=even)
 
 
 def _samples(row: Source, cache: Path, side: str, finder: _Finder) -> Iterator[Sample]:
     info = media.probe(row.file)
-    plan = media.plan(info) if info.kind == "image" else training_plan(info)
+    plan = (
+        media.plan(info) if info.kind == "image" else training_plan(info, single_frames=finder.single_frames)
+    )
     coverage = media.Coverage()
-    seen = _main_face(media.frames(row.file, info, plan, coverage), finder.engine)
+    frames = within_region(media.frames(row.file, info, plan, coverage), row.region)
+    seen = _main_face(frames, finder.engine)
     masks = _mask_frames(row, plan)
     groups: dict[str, list[tuple[media.Frame, Face]]] = {}
     for frame, face in seen:
@@ -218,12 +238,26 @@ def _samples(row: Source, cache: Path, side: str, finder: _Finder) -> Iterator[S
             groups.setdefault("even", []).append((frame, face))
     for name, group in groups.items():
         kind = name.rstrip("0123456789")
-        if len(group) < SHORTEST[kind]:
+        if finder.single_frames:
+            group = [(frame, face) for frame, face in group if finder.has_mesh(frame.rgb, face)]
+        if len(group) < (1 if finder.single_frames else SHORTEST[kind]):
             continue
         folder = f"{_place(row.file)}/{name}"
         if _store(cache / folder, [(frame.rgb, face) for frame, face in group], finder):
             masked = bool(masks) and _store_masks(cache / folder, group, masks, finder.canvas_px)
-            yield Sample(folder, kind, row.label, row.identity, row.source, side, row.group, masked)
+            yield Sample(
+                folder=folder,
+                kind=kind,
+                label=row.label,
+                identity=row.identity,
+                source=row.source,
+                split=side,
+                group=row.group,
+                masked=masked,
+                manipulation=row.manipulation,
+                generator=row.generator,
+                fold=row.fold,
+            )
 
 
 def _lines(index: Path) -> list[dict[str, Any]]:
@@ -246,6 +280,17 @@ def _main_face(frames: Iterable[media.Frame], engine: FaceEngine) -> list[tuple[
         return []
     main = max(counts, key=lambda key: counts[key])
     return [(frame, tracked.face) for frame, tracked in seen if tracked.track_id == main]
+
+
+def within_region(frames: Iterable[media.Frame], region: Region | None) -> Iterator[media.Frame]:
+    """The frames, cut to the part of the picture that counts."""
+    for frame in frames:
+        if region is None:
+            yield frame
+            continue
+        x, y, w, h = region
+        rgb = np.ascontiguousarray(frame.rgb[y : y + h, x : x + w])
+        yield replace(frame, picture=rgb)
 
 
 def _mask_frames(row: Source, plan: media.SamplingPlan) -> dict[float, NDArray[np.uint8]]:

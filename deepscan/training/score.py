@@ -21,8 +21,11 @@ from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Answer, Detector
 from deepscan.ensemble import aggregate
 from deepscan.errors import UsageError
+from deepscan.faces import SkippedFaces
+from deepscan.media import Frame
 from deepscan.scan import FileReport, Scanner, TrackReport
-from deepscan.training.corpora import Source
+from deepscan.training.corpora import Region, Source
+from deepscan.training.prepare import within_region
 from deepscan.weights import Manifest, find_root, read_manifest
 
 ClipScores = tuple[tuple[float, float, float], ...]
@@ -75,6 +78,12 @@ class ScoredFile:
 def score_files(rows: Iterable[Source], scanner: Scanner) -> Iterator[ScoredFile]:
     """Scan every row's file, in order; files without a scored face come with empty ``logits``."""
     for row in rows:
+        if isinstance(scanner, RegionScanner):
+            scanner.region = row.region
+        elif row.region is not None:
+            raise UsageError(
+                f"{row.file}: only a part of it counts, which this scanner cannot look at alone."
+            )
         report = scanner.scan(row.file)
         shuffled = scanner.shuffled if isinstance(scanner, ShufflingScanner) else None
         yield replace(scored(row, report, shuffled), weights=fingerprint(scanner.weights.manifest))
@@ -185,7 +194,16 @@ def main_track(report: FileReport) -> TrackReport | None:
     return max(report.tracks, key=lambda track: (track.face_width_px, -track.id), default=None)
 
 
-class ShufflingScanner(Scanner):
+class RegionScanner(Scanner):
+    """A scanner that sees of the next file only ``region``, where that is set."""
+
+    region: Region | None = None
+
+    def _look(self, frames: Iterable[Frame]) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
+        return super()._look(within_region(frames, self.region))
+
+
+class ShufflingScanner(RegionScanner):
     """A scanner whose temporal detectors judge every clip twice; ``shuffled`` is of the last file."""
 
     def __init__(self, config: ScanConfig) -> None:

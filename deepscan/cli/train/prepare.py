@@ -33,6 +33,12 @@ def prepare(
             help="Keep a face with its surroundings in a square of at most this side; 640 for more detail.",
         ),
     ] = 448,
+    single_frames: Annotated[
+        bool,
+        typer.Option(
+            "--single-frames", help="Keep twelve frames of a video: enough for detectors of single frames."
+        ),
+    ] = False,
 ) -> None:
     """Find the faces of corpora and cache them with their meshes; goes on where it stopped.
 
@@ -48,7 +54,8 @@ def prepare(
     counts: dict[str, int] = {}
     with counted("finding faces", len(rows)) as progress:
         engine, mesh = face_models()
-        for row, outcome in fill(rows, cache, split, engine, mesh, canvas_px=canvas):
+        faces = fill(rows, cache, split, engine, mesh, canvas_px=canvas, single_frames=single_frames)
+        for row, outcome in faces:
             progress.said(f"{row.file}: {outcome}")
             sort = _sort_of(outcome)
             counts[sort] = counts.get(sort, 0) + 1

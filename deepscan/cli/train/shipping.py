@@ -111,12 +111,11 @@ def calibrate(
     Figures of the ensemble are cross-validated: everyone is judged by constants fitted without them.
     """
     need_extra("matplotlib")
-    from deepscan.scan import Scanner
     from deepscan.training.calibrate import fit
     from deepscan.training.corpora import read_corpora
     from deepscan.training.figures import cross_validated, detector_figures, fusion_figures
     from deepscan.training.plots import write_plots
-    from deepscan.training.score import load_scores, resume_scores, scan_config
+    from deepscan.training.score import RegionScanner, load_scores, resume_scores, scan_config
     from deepscan.training.ship import enter_calibration
     from deepscan.weights import read_manifest
 
@@ -126,7 +125,7 @@ def calibrate(
             files = resume_scores(
                 scores,
                 rows,
-                lambda: Scanner(scan_config(weights, "cpu")),
+                lambda: RegionScanner(scan_config(weights, "cpu")),
                 read_manifest(weights),
                 lambda file: progress.said(file.file),
             )

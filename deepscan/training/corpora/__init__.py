@@ -13,11 +13,12 @@ from types import ModuleType
 
 from deepscan.errors import UsageError
 from deepscan.training.corpora import celeb_df, deeperforensics, dfdc, faceforensics, folder, table
-from deepscan.training.corpora.source import SIDES, UNUSED, Source
+from deepscan.training.corpora.source import SIDES, UNUSED, Region, Source
 
 __all__ = [
     "SIDES",
     "UNUSED",
+    "Region",
     "Source",
     "choose_side",
     "need_classes",

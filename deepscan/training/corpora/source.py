@@ -9,6 +9,9 @@ from pathlib import Path
 SIDES = ("train", "val", "test")
 UNUSED = "unused"
 
+Region = tuple[int, int, int, int]
+"""x, y, width and height, pixels."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -26,6 +29,10 @@ class Source:
         group: everyone who must stand on one side together, where that is more than the identity: a swap
             ties the person whose video it is to the person whose face it shows.
         mask: video whose bright pixels are the forged ones; None where the corpus gives none.
+        region: the part of the picture that counts, pixels: x, y, width, height; None: all of it.
+        manipulation: type of forgery, such as ``swap``; of genuine media the sort of footage; may be empty.
+        generator: the tool that forged it; of genuine media the data set; may be empty.
+        fold: of leave-generators-out validation; None: trained on in every fold and measured in none.
     """
 
     file: Path
@@ -37,6 +44,10 @@ class Source:
     split: str = ""
     group: str = ""
     mask: Path | None = None
+    region: Region | None = None
+    manipulation: str = ""
+    generator: str = ""
+    fold: int | None = None
 
 
 def connected(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

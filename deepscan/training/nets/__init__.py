@@ -40,6 +40,7 @@ class Net(Protocol):
 
 
 PLACES: dict[str, str] = {
+    "gend": "gend:GenD",
     "gml": "gml:Gml",
     "gml_close": "gml_close:GmlClose",
     "global_local": "global_local:GlobalLocal",
