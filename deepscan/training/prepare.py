@@ -47,7 +47,11 @@ SHORTEST = {"photo": 1, "window": media.WINDOW_FRAMES, "even": media.EVEN_FRAMES
 
 @dataclass(frozen=True)
 class Sample:
-    """One cached face; ``folder`` is relative to the cache, ``masked``: its forged pixels are known."""
+    """One cached face.
+
+    ``folder`` is relative to the cache; ``masked``: its forged pixels are known; ``licence``: as the corpus
+    states it, empty where it does not.
+    """
 
     folder: str
     kind: str
@@ -57,6 +61,7 @@ class Sample:
     split: str
     group: str = ""
     masked: bool = False
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,9 @@ def _samples(row: Source, cache: Path, side: str, finder: _Finder) -> Iterator[S
         folder = f"{_place(row.file)}/{name}"
         if _store(cache / folder, [(frame.rgb, face) for frame, face in group], finder):
             masked = bool(masks) and _store_masks(cache / folder, group, masks, finder.canvas_px)
-            yield Sample(folder, kind, row.label, row.identity, row.source, side, row.group, masked)
+            yield Sample(
+                folder, kind, row.label, row.identity, row.source, side, row.group, masked, row.licence
+            )
 
 
 def _lines(index: Path) -> list[dict[str, Any]]:

@@ -27,11 +27,11 @@ from deepscan.training.data import FixedPairs
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, quantise, scores
 from deepscan.training.nets import build
 from deepscan.training.prepare import Sample, load_index
+from deepscan.training.provenance import Provenance
 from deepscan.training.start import load_trained
 from deepscan.weights import MANIFEST, find_root
 
 CHECK_CLIPS = 48
-LICENCE = "MIT"
 FACE_MODELS = {"retinaface_mnet025": "MIT", "facemesh_468": "Apache-2.0"}
 
 
@@ -176,13 +176,17 @@ def manifest_entry(path: Path, **facts: Any) -> dict[str, Any]:
     return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **facts}
 
 
-def enter_detector(weights: Path, shipped: Shipped, detector: str, facts: Mapping[str, Any]) -> None:
-    """Enter a freshly shipped detector, uncalibrated: temperature 1, bias 0, weight 1."""
+def enter_detector(
+    weights: Path, shipped: Shipped, detector: str, provenance: Provenance | None = None
+) -> None:
+    """Enter a freshly shipped detector, uncalibrated: temperature 1, bias 0, weight 1.
+
+    Without ``provenance`` the manifest says that licence, data and recipe are unknown.
+    """
+    facts = (provenance or Provenance()).facts()
     table = read_table(weights)
     gap = {"float_gap_largest": round(shipped.gap.largest, 5), "float_gap_mean": round(shipped.gap.mean, 6)}
-    entry = manifest_entry(
-        shipped.path, licence=LICENCE, spec_version="1", precision=shipped.precision, **facts
-    )
+    entry = manifest_entry(shipped.path, **facts, spec_version="1", precision=shipped.precision)
     entry["metrics"] = gap
     entry["calibration"] = {"temperature": 1.0, "bias": 0.0, "weight": 1.0}
     table.setdefault("detectors", {})[detector] = entry
