@@ -169,6 +169,7 @@ def test_media_become_weights_that_a_scan_loads(
     assert entry.training_data == "1 genuine and 0 forged files of 1 people; sources: corpus"
     assert entry.recipe.startswith("deepscan train fit local_features: steps 2, pairs 1")
     assert entry.model.licence == "unknown"
+    capsys.readouterr()
 
     scan = ["scan", "--json", "--no-progress", "--detectors", "local_features", "--weights", str(own)]
     assert run([*scan, str(tmp_path / "bob.png")]) in (0, 1, 3)
