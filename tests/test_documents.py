@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import shlex
@@ -29,6 +31,7 @@ else:
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CARDS = sorted((ROOT / "weights").glob("*.md"))
+SMALL_TENSOR = 10_000
 README_WORDS, CARD_WORDS, FILE_LINES, MANIFEST_CHARACTERS = 1200, 400, 400, 300
 
 
@@ -204,6 +207,24 @@ def test_the_manifest_holds_no_prose() -> None:
         strings = list(strings_in(tomllib.load(stream)))
     assert len(strings) > 10
     assert [text for text in strings if len(text) > MANIFEST_CHARACTERS] == []
+
+
+def test_one_float16_checkpoint_a_detector_is_kept_to_fine_tune_from() -> None:
+    checkpoints = sorted((ROOT / "weights" / "checkpoints").glob("*"))
+    files = [path for path in checkpoints if path.is_file()]
+    assert files and {path.suffix for path in files} == {".safetensors"}
+    assert {path.stem for path in files} <= set(SPECS)
+    large = {path.name: {kind for kind, count in tensors(path) if count > SMALL_TENSOR} for path in files}
+    assert set().union(*large.values()) == {"F16"}, large
+
+
+def tensors(path: Path) -> Iterator[tuple[str, int]]:
+    """Type and number of elements of everything that a safetensors file holds."""
+    with path.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    for name, entry in header.items():
+        if name != "__metadata__":
+            yield entry["dtype"], math.prod(entry["shape"])
 
 
 def strings_in(value: Any) -> Iterator[str]:
