@@ -12,7 +12,7 @@ lint:
 test:
 	$(PYTHON) -m pytest
 
-# What broken and odd files give, as the table in the README.
+# What broken and odd files give, as the table in docs/robustness.md.
 battery:
 	$(PYTHON) -m tests.battery
 

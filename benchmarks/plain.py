@@ -30,6 +30,7 @@ from deepscan.training.forge.degrade import Degradation
 from deepscan.training.forge.families import Face, Material
 from deepscan.training.nets.gml import Gml
 from deepscan.training.prepare import Sample, load_index
+from deepscan.training.provenance import Provenance
 from deepscan.training.settings import TrainConfig
 from deepscan.training.ship import Shipped, bring_face_models, enter_detector
 from deepscan.training.step import lay_out, optimize, optimizer_of, rate_at
@@ -143,13 +144,12 @@ def enter(net: PlainXception, folder: Path) -> None:
     export_onnx(net, target)
     bring_face_models(folder)
     shipped = Shipped(target, "float32", ScoreGap(0.0, 0.0, 0))
-    where = "see benchmarks/plain.py"
-    enter_detector(folder, shipped, SPEC.name, {"data": where, "recipe": where})
+    enter_detector(folder, shipped, SPEC.name, Provenance(recipe="benchmarks/plain.py"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cache", type=Path, help="of `deepscan train prepare`, README's --canvas 640")
+    parser.add_argument("cache", type=Path, help="of `deepscan train prepare`, with --canvas 640")
     parser.add_argument("trunk", type=Path, help="an ImageNet Xception, safetensors")
     parser.add_argument("folder", type=Path, help="of weights, made here")
     parser.add_argument("--steps", type=int, default=500)

@@ -19,6 +19,7 @@ from typing import Any
 
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import WeightsError
+from deepscan.wording import UNKNOWN
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,11 +44,23 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class DetectorEntry:
-    """One detector of the manifest; ``metrics`` are as measured on validation, by name."""
+    """One detector of the manifest.
+
+    Attributes:
+        model: its file.
+        spec_version: of what it looks at.
+        training_data: what it learnt from, in a line; ``unknown`` where nobody said.
+        data_licences: under which licences that is; ``unknown`` where nobody said.
+        recipe: the configuration file or command that made it; ``unknown`` where nobody said.
+        precision: how its weights are stored.
+        metrics: as measured on validation, by name.
+        calibration: constants from its clips to its part of the verdict.
+    """
 
     model: ModelFile
     spec_version: str
     training_data: str
+    data_licences: str
     recipe: str
     precision: str
     metrics: Mapping[str, Any]
@@ -212,8 +225,9 @@ class _Reader:
         return DetectorEntry(
             model=model,
             spec_version=str(entry.get("spec_version", "")),
-            training_data=str(entry.get("training_data", "")),
-            recipe=str(entry.get("recipe", "")),
+            training_data=str(entry.get("training_data", UNKNOWN)),
+            data_licences=str(entry.get("data_licences", UNKNOWN)),
+            recipe=str(entry.get("recipe", UNKNOWN)),
             precision=str(entry.get("precision", "")),
             metrics=dict(entry.get("metrics", {})),
             calibration=calibration,

@@ -1,8 +1,11 @@
-"""Numbers as reports say them."""
+"""Numbers, and what nobody knows, as reports say them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+UNKNOWN = "unknown"
+"""Where nobody said what a model was made of, or under which licence it is."""
 
 
 def percent(probability: float) -> str:

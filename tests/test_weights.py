@@ -94,6 +94,15 @@ def test_a_manifest_that_lacks_something_says_what(root: Path, old: str, new: st
         Weights(root)
 
 
+def test_a_manifest_of_an_older_version_loads_with_its_histories(root: Path) -> None:
+    manifest = root / "manifest.toml"
+    text = manifest.read_text().replace('recipe = "none"', f'recipe = "{"round after round " * 700}"', 1)
+    manifest.write_text(text.replace('training_data = "none"\n', "", 1))
+    entry = Weights(root).manifest.detectors["gml"]
+    assert len(entry.recipe) > 10_000
+    assert (entry.training_data, entry.data_licences) == ("unknown", "unknown")
+
+
 def test_the_folder_is_the_one_asked_for_then_the_environments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

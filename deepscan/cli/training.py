@@ -40,6 +40,9 @@ ValidateShare = Annotated[
     float, typer.Option(min=0, max=0.9, help="Share of the people, drawn by name, kept out of training.")
 ]
 WeightsFolder = Annotated[Path, typer.Option("--weights", help="Weights folder to write to.")]
+Licence = Annotated[
+    str, typer.Option("--licence", help="Licence of the model that is made, for the manifest and its card.")
+]
 EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
 
 

@@ -74,6 +74,8 @@ def _summary(entry: DetectorEntry) -> str:
         "file": _file(entry.model),
         "licence": entry.model.licence,
         "trained on": entry.training_data,
+        "data licence": entry.data_licences,
+        "recipe": entry.recipe,
         "weight": say,
         **{name: str(value) for name, value in entry.metrics.items()},
     }

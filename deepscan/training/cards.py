@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,62 +14,60 @@ from deepscan.detectors.base import DetectorSpec
 from deepscan.errors import UsageError
 from deepscan.training.export import ANY_LENGTH
 from deepscan.training.nets import build
+from deepscan.training.provenance import LONGEST
 from deepscan.weights import DetectorEntry, read_manifest
 
-CREDITS = (
-    "London and Canada face sets of webmorphR.stim (DeBruine and Jones, CC BY 4.0); official portraits of "
-    "members of the US Congress (US government works); clips of people filmed by a camera from public "
-    "repositories (Apache-2.0, MIT, CC0-1.0 and the like, as published there)."
-)
-
 FEW = 5
+EXTREMES = 3
 
 CARD = """# {title}
 
-{paper}. The network is in `deepscan/training/nets/{name}.py`, what it looks at in
-`deepscan/detectors/{name}.py`.
+## Intended use
 
-| | |
-| --- | --- |
-| file | `{file}`, {megabytes:.1f} MB, {precision} |
-| parameters | {parameters:,} |
-| licence | {licence} |
-| input | {frames} of {size} x {size} px |
-| score | probability that the face is forged; evidence: {evidence} |
-| weight in the ensemble | {weight:.3f} |
+One detector of deepscan's ensemble, where its weight is {weight:.3f}.
+{standing}
+A score is no proof: it says that a face carries traces like those of the forgeries of its training, not who
+made it, nor why.
 
-## Training
+## Architecture and paper
 
-{recipe}
+{paper}.
+The network is in `deepscan/training/nets/{name}.py`, what it looks at in `deepscan/detectors/{name}.py`.
 
-Data: {data}
-Licences and credits: {credits}
+- File: `{file}`, {megabytes:.1f} MB, {precision}
+- Parameters: {parameters:,}
+- Licence: {licence}
+- Input: {frames} of {size} x {size} px
+- Output: probability that the face is forged; evidence: {evidence}
 
-Forgeries were made on the fly from real faces, by the families that the recipe names
-(`deepscan/training/forge/`); what another tool drew or redrew, the data names.
+## Training data
 
-## What was measured
+- Data: {data}
+- Licences of the data: {data_licences}
 
-On whole videos of identities that training never saw: as they came, and as pairs of an original and a
-forgery of ours at crf 23, at crf 40 and at half the size (`deepscan train rehearse`, then
-`deepscan train calibrate`):
-{validation}
-{tables}
-On genuine forgeries of other tools (`deepscan evaluate validation.csv -o weights/evaluation.json`):
-{genuine}
+## Recipe
+
+`{recipe}`
+
+## Measured
+
+On people whom training never saw (`deepscan train calibrate`): {validation}{extremes}{shuffled}
+
+On genuine forgeries of other tools (`deepscan evaluate`): {genuine}
 
 Stored as {precision}, its scores lie within {gap_largest:.4f} of the float network's (mean {gap_mean:.4f}) on
 validation clips.
 
-## Standing
+## Known failures
 
-{standing}
-
-Intended use: one of the voices in deepscan's verdict. A score is no proof: it says that a face carries
-traces like those of the forgeries above; it does not say who made it, nor why. Known limits: few identities
-stand behind the figures; faces under 48 px, strong compression and forgeries of tools unlike those above are
-judged poorly; a make-up filter or a beauty mode may look like a forgery.
+{failures}
 """
+
+GENERAL_FAILURES = (
+    "Forgeries of tools unlike those of its training score like genuine faces.",
+    "Faces under 48 px and strong compression are judged poorly.",
+    "A make-up filter or a beauty mode may look like a forgery.",
+)
 
 
 def write_cards(weights: Path, evaluation: Path, rehearsal: Path | None = None) -> list[Path]:
@@ -78,17 +76,17 @@ def write_cards(weights: Path, evaluation: Path, rehearsal: Path | None = None) 
     Args:
         weights: the folder.
         evaluation: JSON of ``deepscan evaluate`` on genuine forgeries.
-        rehearsal: the same on rehearsed files, for tables by forger and by source.
+        rehearsal: the same on rehearsed files, for the kinds of forgery it tells best and worst.
 
     Raises:
         UsageError: a detector has no figures yet, or a JSON holds none.
     """
     manifest = read_manifest(weights)
-    genuine = evaluated(evaluation)
+    genuine, found = evaluated(evaluation), read_tables(rehearsal)
     written = []
     for name, entry in manifest.detectors.items():
         path = weights / f"{name}.md"
-        text = card(SPECS[name], entry, genuine.get(name), tables_of(rehearsal, name))
+        text = card(SPECS[name], entry, genuine.get(name), found)
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
@@ -103,43 +101,43 @@ def evaluated(path: Path) -> dict[str, dict[str, float]]:
         raise UsageError(f"{path} is not what `deepscan evaluate -o` writes; make it again.") from None
 
 
-def tables_of(rehearsal: Path | None, name: str) -> str:
-    """AUC of one detector by forger and by source, as Markdown tables; empty without a JSON."""
+def read_tables(rehearsal: Path | None) -> Mapping[str, Any]:
+    """What ``deepscan evaluate`` measured on forged copies; empty without a JSON."""
     if rehearsal is None:
-        return ""
+        return {}
     evaluated(rehearsal)
-    found = json.loads(rehearsal.read_text(encoding="utf-8"))
-    parts = []
-    for key, title in (("forgers", "forgery"), ("sources", "source")):
-        rows = {group: figures[name] for group, figures in found[key].items() if name in figures}
-        parts += ["", f"| {title} | video AUC [95 %] | real | forged |", "| --- | --- | --- | --- |"]
-        parts += [
-            f"| {group} | {_cell(one)} | {one['real']} | {one['fake']} |" for group, one in rows.items()
-        ]
-    shuffled = found.get("shuffled", {}).get(name)
-    if shuffled:
-        parts += [
-            "",
-            f"With the frames of every clip in random order: AUC {shuffled['auc_shuffled']:.3f}, "
-            f"in order {shuffled['auc']:.3f}.",
-        ]
-    return "\n".join([*parts, ""])
+    return cast(Mapping[str, Any], json.loads(rehearsal.read_text(encoding="utf-8")))
 
 
-def _cell(figures: Mapping[str, Any]) -> str:
-    if figures["auc"] is None:
-        return "one class alone"
-    return f"{figures['auc']:.3f} [{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
+def by_forgery(found: Mapping[str, Any], name: str) -> list[tuple[str, float]]:
+    """AUC of one detector for each kind of forgery that has one, lowest first."""
+    measured = ((kind, figures.get(name)) for kind, figures in found.get("forgers", {}).items())
+    known = [(kind, one["auc"]) for kind, one in measured if one and one["auc"] is not None]
+    return sorted(known, key=lambda pair: pair[1])
 
 
 def card(
-    spec: DetectorSpec, entry: DetectorEntry, genuine: Mapping[str, float] | None, tables: str = ""
+    spec: DetectorSpec,
+    entry: DetectorEntry,
+    genuine: Mapping[str, float] | None,
+    found: Mapping[str, Any] | None = None,
 ) -> str:
-    """One model card, Markdown. Raises UsageError where the detector has no figures yet."""
+    """One model card, Markdown.
+
+    Args:
+        spec: what the detector looks at.
+        entry: its manifest entry.
+        genuine: its figures on genuine forgeries; None where they are not measured.
+        found: ``deepscan evaluate`` on forged copies.
+
+    Raises:
+        UsageError: the detector has no figures yet.
+    """
     metrics = entry.metrics
     if "auc" not in metrics:
         raise UsageError(f"{spec.name} has no figures yet; run `deepscan train calibrate` first.")
     network = cast(nn.Module, build(spec.name))
+    kinds = by_forgery(found or {}, spec.name)
     return CARD.format(
         title=spec.title,
         paper=spec.paper,
@@ -153,16 +151,54 @@ def card(
         size=spec.size_px,
         evidence=", ".join(spec.evidence),
         weight=entry.calibration.weight,
-        recipe=entry.recipe,
-        data=entry.training_data,
-        credits=CREDITS,
+        recipe=shortened(entry.recipe),
+        data=shortened(entry.training_data),
+        data_licences=shortened(entry.data_licences),
         validation=interval(metrics),
-        tables=tables,
+        extremes=extremes("Highest", kinds[::-1]),
+        shuffled=shuffled((found or {}).get("shuffled", {}).get(spec.name)),
         genuine="not measured." if genuine is None else interval(genuine),
         gap_largest=metrics["float_gap_largest"],
         gap_mean=metrics["float_gap_mean"],
-        standing=standing(entry, genuine),
+        standing=standing(entry),
+        failures=failures(genuine, kinds),
     )
+
+
+def shortened(text: str) -> str:
+    """The first 300 characters of what a manifest says; older ones hold whole histories."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip()}…"
+
+
+def extremes(which: str, kinds: Sequence[tuple[str, float]]) -> str:
+    """The first few kinds of forgery with their AUC, as a sentence; empty where none is measured."""
+    if not kinds:
+        return ""
+    return f" {which} AUC by kind of forgery: {_listed(kinds)}."
+
+
+def failures(genuine: Mapping[str, float] | None, kinds: Sequence[tuple[str, float]]) -> str:
+    """What the detector gets wrong, as a list: what was measured first, then what holds for all."""
+    said = []
+    if genuine is not None and genuine["auc"] < 0.6:
+        said.append("On the genuine forgeries measured it is no better than chance.")
+    if kinds:
+        said.append(f"Lowest AUC by kind of forgery: {_listed(kinds)}.")
+    return "\n".join(f"- {line}" for line in (*said, *GENERAL_FAILURES))
+
+
+def shuffled(figures: Mapping[str, float] | None) -> str:
+    """What the order of frames is worth, as a sentence; empty where it was not measured."""
+    if not figures:
+        return ""
+    return (
+        f" With the frames of every clip in random order the AUC is {figures['auc_shuffled']:.3f}, "
+        f"in order {figures['auc']:.3f}."
+    )
+
+
+def _listed(kinds: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{kind} {auc:.3f}" for kind, auc in kinds[:EXTREMES])
 
 
 def interval(figures: Mapping[str, Any]) -> str:
@@ -175,17 +211,13 @@ def interval(figures: Mapping[str, Any]) -> str:
     return said
 
 
-def standing(entry: DetectorEntry, genuine: Mapping[str, float] | None) -> str:
+def standing(entry: DetectorEntry) -> str:
     """Whether the detector counts, in a plain sentence."""
     if entry.calibration.weight == 0 and entry.metrics["auc_low"] <= 0.5:
-        said = "Not shown to be better than chance on validation: it is reported, and has weight 0."
-    elif entry.calibration.weight == 0:
-        said = "Better than chance, but it adds nothing to the others: it is reported, and has weight 0."
-    else:
-        said = "Better than chance on validation: it counts in the ensemble."
-    if genuine is not None and genuine["auc"] < 0.6:
-        said += " On the genuine forgeries measured it is no better than chance."
-    return said
+        return "Not shown to be better than chance on validation: it is reported, and has weight 0."
+    if entry.calibration.weight == 0:
+        return "Better than chance, but it adds nothing to the others: it is reported, and has weight 0."
+    return "Better than chance on validation: it counts in the ensemble."
 
 
 def _frames(spec: DetectorSpec) -> str:

@@ -31,6 +31,7 @@ from deepscan.training.loop import train
 from deepscan.training.mesh import FaceMesh
 from deepscan.training.parallel import join
 from deepscan.training.prepare import Sample, Split, fill, load_index
+from deepscan.training.provenance import Provenance, data_licences, training_data
 from deepscan.training.recipes import recipe_of
 from deepscan.training.run_folder import CHECKPOINT
 from deepscan.training.score import RegionScanner, ScoredFile, resume_scores
@@ -38,6 +39,7 @@ from deepscan.training.settings import TrainConfig
 from deepscan.training.ship import bring_face_models, enter_calibration, enter_detector, read_table, ship
 from deepscan.training.start import find_start
 from deepscan.weights import read_manifest
+from deepscan.wording import UNKNOWN
 
 VALIDATED = 0.25
 FEWEST = 2
@@ -96,6 +98,7 @@ def make_weights(
     mesh: FaceMesh,
     say: Say,
     steps: int | None = None,
+    licence: str = UNKNOWN,
 ) -> Judgement | None:
     """Prepare, fit, export, calibrate and evaluate; returns the evaluation, None where the files are too few.
 
@@ -109,6 +112,7 @@ def make_weights(
         mesh: finds meshes.
         say: called with a line about everything that happens.
         steps: of every detector, instead of what fits into the hours.
+        licence: of the models, as their maker states it.
 
     Raises:
         UsageError: a class is empty or too small, or no detector can be trained on these media.
@@ -131,8 +135,10 @@ def make_weights(
         checkpoint = fit_detector(name, count, cache, work, device, say)
         if name not in read_table(out).get("detectors", {}) or _older(out / f"{name}.onnx", checkpoint):
             shipped = ship(name, checkpoint, cache, out)
-            facts = {"training_data": _data_of(rows), "recipe": f"`deepscan train run`, {count} steps."}
-            enter_detector(out, shipped, name, facts)
+            made_of = Provenance(
+                licence, training_data(samples), data_licences(samples), f"deepscan train run: {count} steps"
+            )
+            enter_detector(out, shipped, name, made_of)
             say(f"export {name}: {shipped.precision}, within {shipped.gap.largest:.4f} of float")
     return judge([row for row in rows if row.split == "val"], out, tuple(plan.steps), say)
 
@@ -274,8 +280,3 @@ def _older(path: Path, than: Path) -> bool:
 
 def _drawn(name: str) -> int:
     return zlib.crc32(name.encode())
-
-
-def _data_of(rows: Sequence[Source]) -> str:
-    counts = {label: sum(row.label == label for row in rows) for label in ("real", "fake")}
-    return f"{counts['real']} real and {counts['fake']} forged files of the user's."

@@ -60,6 +60,7 @@ class Sample:
     split: str
     group: str = ""
     masked: bool = False
+    licence: str = ""
     manipulation: str = ""
     generator: str = ""
     fold: int | None = None
@@ -220,9 +221,8 @@ def training_plan(info: media.MediaInfo, *, single_frames: bool = False) -> medi
 
 def _samples(row: Source, cache: Path, side: str, finder: _Finder) -> Iterator[Sample]:
     info = media.probe(row.file)
-    plan = (
-        media.plan(info) if info.kind == "image" else training_plan(info, single_frames=finder.single_frames)
-    )
+    still = info.kind == "image"
+    plan = media.plan(info) if still else training_plan(info, single_frames=finder.single_frames)
     coverage = media.Coverage()
     frames = within_region(media.frames(row.file, info, plan, coverage), row.region)
     seen = _main_face(frames, finder.engine)
@@ -256,6 +256,7 @@ def _samples(row: Source, cache: Path, side: str, finder: _Finder) -> Iterator[S
                 masked=masked,
                 manipulation=row.manipulation,
                 generator=row.generator,
+                licence=row.licence,
                 fold=row.fold,
             )
 

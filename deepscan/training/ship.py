@@ -27,11 +27,11 @@ from deepscan.training.data import FixedPairs
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, quantise, scores
 from deepscan.training.nets import build
 from deepscan.training.prepare import Sample, load_index
+from deepscan.training.provenance import Provenance
 from deepscan.training.start import load_trained
 from deepscan.weights import MANIFEST, find_root
 
 CHECK_CLIPS = 48
-LICENCE = "MIT"
 FACE_MODELS = {"retinaface_mnet025": "MIT", "facemesh_468": "Apache-2.0"}
 
 
@@ -79,19 +79,9 @@ ROUNDINGS: dict[str, tuple[Rounding, ...]] = {
 ANY_OTHER = (Rounding(24),)
 """The ways that are tried, in this order: the first whose scores stay near enough is shipped.
 
-Ranges from few clips cut the rare large activation off: of Global-local's 96 scores four strayed by more
-than 0.02, the worst by 0.13, with ranges of 32 pairs, none by more than 0.01 with those of 112. Ranges from
-many are coarse: the worst of Local features strayed by 0.01 with those of 24 and by 0.03 with those of 112,
-its first layer float. What lies next to the pixels stays float: with it rounded, too, Local features strayed
-by 0.03 with those of 24. So do two stages of SOLA's noise branch: with two draws of pairs its worst strayed
-by 0.015, and by 0.03 with the first stages of both branches float in their stead. The 3D ResNet's worst
-strayed by 0.023 with ranges of 24 pairs and by 0.012 with those of 48.
-
-GML has not been near enough since its sixth round: of 40 clips rounded whole the worst strayed by 0.31
-(mean 0.08); with the layers above float it was 0.14 with ranges of 8 pairs and 0.09 with 28, and 112 have not
-been tried. Equalising its channels (Nagel et al. 2019) took single frames from 0.58 (0.12) to 0.23 (0.04);
-rounding activations alone then moves the trunk's logit by a fifth of its spread. Training with the rounding
-has not been tried. Of GML close-up rounded whole, with ranges of 24 pairs, the worst of 96 strayed by 0.80.
+Ranges from few clips cut the rare large activation off, ranges from many are coarse, so each detector has its
+own number of pairs. What lies next to the pixels stays float. GML close-up is not tried: rounded whole, its
+scores stray by up to 0.8.
 """
 
 if sys.version_info >= (3, 11):
@@ -176,13 +166,17 @@ def manifest_entry(path: Path, **facts: Any) -> dict[str, Any]:
     return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **facts}
 
 
-def enter_detector(weights: Path, shipped: Shipped, detector: str, facts: Mapping[str, Any]) -> None:
-    """Enter a freshly shipped detector, uncalibrated: temperature 1, bias 0, weight 1."""
+def enter_detector(
+    weights: Path, shipped: Shipped, detector: str, provenance: Provenance | None = None
+) -> None:
+    """Enter a freshly shipped detector, uncalibrated: temperature 1, bias 0, weight 1.
+
+    Without ``provenance`` the manifest says that licence, data and recipe are unknown.
+    """
+    facts = (provenance or Provenance()).facts()
     table = read_table(weights)
     gap = {"float_gap_largest": round(shipped.gap.largest, 5), "float_gap_mean": round(shipped.gap.mean, 6)}
-    entry = manifest_entry(
-        shipped.path, licence=LICENCE, spec_version="1", precision=shipped.precision, **facts
-    )
+    entry = manifest_entry(shipped.path, **facts, spec_version="1", precision=shipped.precision)
     entry["metrics"] = gap
     entry["calibration"] = {"temperature": 1.0, "bias": 0.0, "weight": 1.0}
     table.setdefault("detectors", {})[detector] = entry

@@ -24,7 +24,7 @@ class FileCase:
     """One file.
 
     Attributes:
-        title: what is wrong with it, as in the README's table.
+        title: what is wrong with it, as in the table of docs/robustness.md.
         file: its name.
         write: makes it.
         status: of its report.

@@ -33,7 +33,7 @@ class RunCase:
     """One run.
 
     Attributes:
-        title: as in the README's table.
+        title: as in the table of docs/robustness.md.
         prepare: fills an empty folder and returns the arguments; gets the folder and intact weights.
         exit_code: of the run.
         files: reports that the run must make; None where it must make none at all.

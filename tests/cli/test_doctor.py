@@ -118,4 +118,5 @@ def test_weights_are_listed_with_what_was_measured(weights: Path, capsys: pytest
     assert str(weights) in out
     assert out.count("licence       MIT") == len(SPECS) + 1
     assert "auc           0.5" in out
+    assert "data licence  unknown" in out
     assert "0: reported, not counted" in out

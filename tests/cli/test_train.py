@@ -58,7 +58,7 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["prepare", "gone.csv", "--cache", "c"], "'gone.csv' does not exist"),
         (["prepare", "bad.csv", "--cache", "c"], "label 'maybe' is neither 'real' nor 'fake'"),
         (
-            ["export", "gmll", "bad.csv", "--cache", "c", "--weights", "w", "--data", "d", "--recipe", "r"],
+            ["export", "gmll", "bad.csv", "--cache", "c", "--weights", "w"],
             "there is no detector 'gmll'",
         ),
         (
@@ -119,10 +119,6 @@ def test_without_the_extra_every_command_says_what_to_install(
             "c",
             "--weights",
             "w",
-            "--data",
-            "d",
-            "--recipe",
-            "r",
         ],
         "rehearse": ["train", "rehearse", csv, "--out", "o"],
         "calibrate": ["train", "calibrate", csv, "--weights", "w", "--scores", "s"],
@@ -160,10 +156,20 @@ def test_media_become_weights_that_a_scan_loads(
 
     own = tmp_path / "own"
     export = ["train", "export", "local_features", mean, "--cache", cache, "--weights", str(own)]
-    assert run([*export, "--data", "two photos", "--recipe", "two steps"]) == 0
+    assert run([*export, "--data", "two photos", "--recipe", "mine.toml", "--licence", "CC0-1.0"]) == 0
     assert "scores within" in capsys.readouterr().out
     entry = read_manifest(own).detectors["local_features"]
-    assert (entry.training_data, entry.recipe) == ("two photos", "two steps")
+    assert (entry.training_data, entry.recipe) == ("two photos", "mine.toml")
+    assert (entry.model.licence, entry.data_licences) == ("CC0-1.0", "unknown")
+
+    assert (
+        run(["train", "export", "local_features", checkpoint, "--cache", cache, "--weights", str(own)]) == 0
+    )
+    entry = read_manifest(own).detectors["local_features"]
+    assert entry.training_data == "1 genuine and 0 forged files of 1 people; sources: corpus"
+    assert entry.recipe.startswith("deepscan train fit local_features: steps 2, pairs 1")
+    assert entry.model.licence == "unknown"
+    capsys.readouterr()
 
     scan = ["scan", "--json", "--no-progress", "--detectors", "local_features", "--weights", str(own)]
     assert run([*scan, str(tmp_path / "bob.png")]) in (0, 1, 3)

@@ -15,12 +15,13 @@ from deepscan.errors import UsageError
 from deepscan.training.cards import card, write_cards
 from deepscan.training.export import ScoreGap
 from deepscan.training.nets import build
+from deepscan.training.provenance import Provenance
 from deepscan.training.ship import Shipped, enter_calibration, enter_detector
 from deepscan.weights import DetectorEntry, read_manifest
 from tests.doubles import brightness_net
 
 NAMES = ("sola", "local_features")
-FACTS = {"training_data": "forty portraits", "recipe": "Two thousand steps from nothing."}
+FACTS = Provenance("MIT", "forty portraits", "CC0-1.0", "mine.toml")
 GAP = ScoreGap(largest=0.0123, mean=0.0012, count=4)
 MEASURED = {"auc": 0.8349, "auc_low": 0.7512, "auc_high": 0.9021, "real": 24, "fake": 48}
 GENUINE = {"auc": 0.7254, "auc_low": 0.6111, "auc_high": 0.8333, "real": 31, "fake": 17}
@@ -63,7 +64,7 @@ def test_every_detector_of_the_manifest_gets_a_card_of_its_own(folder: Path) -> 
     assert "video AUC 0.725, 95 % interval 0.611 to 0.833 over identities (31 real and 17 forged" in sola
     assert "not measured." not in sola
     assert "0.725" not in local
-    assert "weights/evaluation.json`):\nnot measured.\n" in local
+    assert "other tools (`deepscan evaluate`): not measured.\n" in local
 
 
 def test_a_card_states_the_figures_of_the_manifest(folder: Path) -> None:
@@ -71,12 +72,12 @@ def test_a_card_states_the_figures_of_the_manifest(folder: Path) -> None:
     text = card(SPECS["sola"], manifest, None)
     assert "video AUC 0.835, 95 % interval 0.751 to 0.902 over identities (24 real and 48 forged" in text
     assert "within 0.0123 of the float network's (mean 0.0012)" in text
-    assert f"| file | `sola.onnx`, {manifest.model.bytes / 1e6:.1f} MB, int8 |" in text
-    assert "| licence | MIT |" in text
-    assert "| weight in the ensemble | 0.750 |" in text
-    assert "| input | single frames of 256 x 256 px |" in text
-    assert "Data: forty portraits\n" in text
-    assert "\nTwo thousand steps from nothing.\n" in text
+    assert f"- File: `sola.onnx`, {manifest.model.bytes / 1e6:.1f} MB, int8\n" in text
+    assert "- Licence: MIT\n" in text
+    assert "where its weight is 0.750." in text
+    assert "- Input: single frames of 256 x 256 px\n" in text
+    assert "- Data: forty portraits\n- Licences of the data: CC0-1.0\n" in text
+    assert "## Recipe\n\n`mine.toml`\n" in text
     assert text.endswith("\n") and "{" not in text, "nothing is left to be filled in"
 
 
@@ -86,7 +87,7 @@ def test_the_parameters_are_those_of_the_network(name: str, folder: Path) -> Non
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count > 1_000_000
     text = card(SPECS[name], read_manifest(folder).detectors[name], None)
-    assert f"| parameters | {count:,} |" in text
+    assert f"- Parameters: {count:,}\n" in text
 
 
 def test_a_detector_that_counts_is_said_to_count(entry: DetectorEntry) -> None:
@@ -108,11 +109,11 @@ def test_a_weight_of_zero_is_explained(auc_low: float, sentence: str, entry: Det
     text = said(replace(entry, metrics={**entry.metrics, "auc_low": auc_low}))
     assert f"\n{sentence}\n" in text
     assert "counts in the ensemble" not in text
-    assert "| weight in the ensemble | 0.000 |" in text
+    assert "where its weight is 0.000." in text
 
 
 def test_a_detector_that_guesses_on_genuine_forgeries_is_said_to_guess(entry: DetectorEntry) -> None:
-    sentence = " On the genuine forgeries measured it is no better than chance.\n"
+    sentence = "- On the genuine forgeries measured it is no better than chance.\n"
     assert sentence in said(entry, {**GENUINE, "auc": 0.52})
     assert sentence in said(entry, {**GENUINE, "auc": 0.31})
     assert sentence not in said(entry, GENUINE)
@@ -123,7 +124,7 @@ def test_a_figure_that_evaluation_could_not_take_is_not_measured(folder: Path) -
     nothing = {"auc": None, "auc_low": None, "auc_high": None, "real": 0, "fake": 3}
     for file in write_cards(folder, evaluated(folder, dict.fromkeys(NAMES, nothing))):
         text = file.read_text(encoding="utf-8")
-        assert "\nnot measured.\n" in text
+        assert "`deepscan evaluate`): not measured.\n" in text
         assert "on the genuine forgeries measured" not in text.lower()
 
 
@@ -144,20 +145,57 @@ def test_an_evaluation_without_figures_is_an_error(text: str, folder: Path) -> N
     assert not list(folder.glob("*.md"))
 
 
-def test_a_card_holds_a_table_by_forgery_and_one_by_source(folder: Path) -> None:
-    swap = {**MEASURED, "auc": 0.9125, "fake": 7}
+def test_a_card_names_the_forgeries_told_best_and_worst(folder: Path) -> None:
     unknown = {"auc": None, "auc_low": None, "auc_high": None, "real": 3, "fake": 0}
+    aucs = {"swap": 0.9125, "blend": 0.8, "lips": 0.51, "animation": 0.62, "timing": 0.71}
     rehearsal = folder / "rehearsal.json"
     found = {
         "groups": {"sola": MEASURED},
-        "forgers": {"swap crf 23": {"sola": swap}, "unseen": {}},
-        "sources": {"made": {"sola": unknown}},
+        "forgers": {
+            **{kind: {"sola": {**MEASURED, "auc": auc}} for kind, auc in aucs.items()},
+            "unseen": {},
+            "alone": {"sola": unknown},
+        },
         "shuffled": {"sola": {"auc": 0.8, "auc_shuffled": 0.7}},
     }
     rehearsal.write_text(json.dumps(found), encoding="utf-8")
     write_cards(folder, evaluated(folder, {"sola": GENUINE}), rehearsal)
     text = (folder / "sola.md").read_text(encoding="utf-8")
-    assert "| swap crf 23 | 0.912 [0.751, 0.902] | 24 | 7 |" in text
-    assert "| made | one class alone | 3 | 0 |" in text
-    assert "random order: AUC 0.700, in order 0.800" in text
-    assert "swap crf 23" not in (folder / "local_features.md").read_text(encoding="utf-8")
+    measured, _, failures = text.partition("## Known failures")
+    assert "Highest AUC by kind of forgery: swap 0.912, blend 0.800, timing 0.710." in measured
+    assert "- Lowest AUC by kind of forgery: lips 0.510, animation 0.620, timing 0.710.\n" in failures
+    assert "random order the AUC is 0.700, in order 0.800." in measured
+    assert "alone" not in text and "unseen" not in text
+    assert "swap" not in (folder / "local_features.md").read_text(encoding="utf-8")
+
+
+def test_a_card_credits_nobody_who_was_not_named(folder: Path) -> None:
+    shipped = Shipped(brightness_net(folder / "sola.onnx", "sola"), "int8", GAP)
+    enter_detector(folder, shipped, "sola")
+    constants = {"sola": DetectorCalibration(1.0, 0.0, 1.0)}
+    enter_calibration(folder, Calibration(constants, 0.0, 0.8, 0.2), {"sola": MEASURED})
+    text = card(SPECS["sola"], read_manifest(folder).detectors["sola"], None)
+    assert "- Licence: unknown\n" in text
+    assert "- Data: unknown\n- Licences of the data: unknown\n" in text
+    assert "## Recipe\n\n`unknown`\n" in text
+    assert "webmorphR" not in text and "MIT" not in text
+
+
+def test_a_card_says_things_in_the_order_of_a_model_card(entry: DetectorEntry) -> None:
+    headings = [
+        line.removeprefix("## ") for line in said(entry, GENUINE).splitlines() if line.startswith("## ")
+    ]
+    assert headings == [
+        "Intended use",
+        "Architecture and paper",
+        "Training data",
+        "Recipe",
+        "Measured",
+        "Known failures",
+    ]
+
+
+def test_the_history_in_an_old_manifest_is_cut_short(entry: DetectorEntry) -> None:
+    text = said(replace(entry, recipe="round after round " * 600))
+    assert len(text.split()) <= 400
+    assert "…`\n" in text

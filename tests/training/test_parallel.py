@@ -100,10 +100,10 @@ def test_one_process_is_alone() -> None:
     assert place.spread(step) is step
 
 
-def test_the_command_of_the_readme_is_one_that_torchrun_takes() -> None:
+def test_the_documented_command_is_one_that_torchrun_takes() -> None:
     """Without `--` torchrun reads `--run` as the beginning of an option of its own."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"`torchrun ([^`]+) \.\.\.`", readme)
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    command = re.search(r"`torchrun ([^`]+) \.\.\.`", text)
     assert command is not None
     told = get_args_parser().parse_args([*command[1].split(), "gml", "--run", "runs/gml"])
     assert (told.nproc_per_node, told.training_script) == ("2", "deepscan")

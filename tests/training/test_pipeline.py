@@ -89,7 +89,7 @@ def test_media_become_weights_in_one_go_and_again_there_is_nothing_to_do(
 ) -> None:
     out = tmp_path / "weights-mine"
     command = ["train", "run", str(media / "real"), str(media / "fake"), "--out", str(out)]
-    command += ["--detectors", "local_features", "--device", "cpu"]
+    command += ["--detectors", "local_features", "--device", "cpu", "--licence", "CC0-1.0"]
     assert run([*command, "--steps", "2"]) == 0
     said, progress = capsys.readouterr()
     assert f"scan with them: deepscan FILE --weights {out} --detectors local_features" in said
@@ -97,7 +97,10 @@ def test_media_become_weights_in_one_go_and_again_there_is_nothing_to_do(
     assert "train  local_features: step 2 of 2" in progress
     manifest = read_manifest(out)
     assert list(manifest.detectors) == ["local_features"]
-    assert manifest.detectors["local_features"].training_data == "8 real and 8 forged files of the user's."
+    entry = manifest.detectors["local_features"]
+    assert entry.training_data == "6 genuine and 6 forged files of 6 people; sources: real and fake"
+    assert (entry.model.licence, entry.data_licences) == ("CC0-1.0", "unknown")
+    assert entry.recipe == "deepscan train run: 2 steps"
     assert set(manifest.faces) == {"retinaface_mnet025", "facemesh_468"}
     evaluated = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert set(evaluated["groups"]) == {"local_features", "ensemble"}

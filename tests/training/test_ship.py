@@ -17,6 +17,7 @@ from deepscan.errors import UsageError
 from deepscan.training import export, ship
 from deepscan.training.export import ScoreGap, export_onnx, halve_weights, run_onnx, scores
 from deepscan.training.nets import build
+from deepscan.training.provenance import Provenance
 from deepscan.training.ship import (
     Rounding,
     Shipped,
@@ -29,7 +30,7 @@ from deepscan.weights import Weights, read_manifest
 from tests.doubles import brightness_net
 from tests.training.conftest import FACES, Prepared
 
-FACTS = {"training_data": "portraits", "recipe": "none"}
+FACTS = Provenance("Apache-2.0", "portraits", "CC0-1.0", "mine.toml")
 GAP = ScoreGap(largest=0.012345678, mean=0.001, count=4)
 
 
@@ -144,7 +145,8 @@ def test_the_manifest_can_be_read_and_its_files_verified(folder: Path) -> None:
     manifest = read_manifest(folder)
     assert list(manifest.detectors) == ["gml", "sola"], "in the order of the reports"
     entry = manifest.detectors["gml"]
-    assert (entry.training_data, entry.recipe, entry.spec_version) == ("portraits", "none", "1")
+    assert (entry.training_data, entry.data_licences) == ("portraits", "CC0-1.0")
+    assert (entry.model.licence, entry.recipe, entry.spec_version) == ("Apache-2.0", "mine.toml", "1")
     assert entry.calibration == DetectorCalibration(1.0, 0.0, 1.0)
     assert entry.metrics["float_gap_largest"] == 0.01235
     weights = Weights(folder)
@@ -175,7 +177,16 @@ def test_calibration_is_entered_and_everything_else_stays(folder: Path) -> None:
     assert after["fusion"]["ece"] == 0.05
     assert after["faces"] == before["faces"]
     assert after["detectors"]["sola"] == before["detectors"]["sola"]
-    for key in ("file", "sha256", "bytes", "licence", "precision", "training_data"):
+    for key in (
+        "file",
+        "sha256",
+        "bytes",
+        "licence",
+        "precision",
+        "training_data",
+        "data_licences",
+        "recipe",
+    ):
         assert after["detectors"]["gml"][key] == before["detectors"]["gml"][key]
 
 

@@ -8,16 +8,31 @@ from typing import Annotated, Any
 
 import typer
 
+from deepscan.cli.train.config import use_config
 from deepscan.cli.training import Cache, known_families, named_detectors, need_extra
+from deepscan.errors import UsageError
 
 
 def fit(
-    detectors: Annotated[list[str], typer.Argument(metavar="DETECTOR...", help="Which, or all.")],
     cache: Cache,
     run: Annotated[
         Path,
         typer.Option("--run", help="Folder of this run; with several detectors, one folder each inside it."),
     ],
+    detectors: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DETECTOR]...", help="Which, or all; --config may name them."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            callback=use_config,
+            is_eager=True,
+            help="Take options from this TOML file, or from deepscan/training/configs/NAME.toml; options "
+            "given here go first.",
+        ),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="robust: made forgeries and the corpus' own; paper: each paper's recipe.")
     ] = "robust",
@@ -85,6 +100,10 @@ def fit(
     Under `torchrun` the processes share every batch: torchrun --nproc-per-node 2 -m deepscan -- train fit ...
     """
     need_extra()
+    if not detectors:
+        raise UsageError(
+            "no detector is named; name those to train, or `all`, or a --config that names them."
+        )
     names = named_detectors(detectors)
     from deepscan.training.loop import train
     from deepscan.training.prepare import load_index
@@ -108,7 +127,7 @@ def fit(
         preset = recipe_of(recipe, name)
         chosen = replace(preset, **{key: value for key, value in said.items() if value is not None})
         typer.echo(described(recipe, name, chosen, stills=stills, families=families), err=True)
-        config = TrainConfig(
+        settings = TrainConfig(
             detector=name,
             steps=chosen.total_steps(clips_seen(samples, name, stills=stills)),
             pairs=chosen.pairs,
@@ -137,7 +156,7 @@ def fit(
             device=device,
         )
         folder = run / name if len(names) > 1 else run
-        checkpoint = train(config, cache, folder, init=starts[name], teacher=master, report=_say)
+        checkpoint = train(settings, cache, folder, init=starts[name], teacher=master, report=_say)
         typer.echo(str(checkpoint))
 
 

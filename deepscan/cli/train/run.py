@@ -9,7 +9,8 @@ import typer
 
 from deepscan.cli.evaluate import print_evaluation, write_evaluation
 from deepscan.cli.output import opened
-from deepscan.cli.training import face_models, named_detectors, need_extra
+from deepscan.cli.training import Licence, face_models, named_detectors, need_extra
+from deepscan.wording import UNKNOWN
 
 
 def run_all(
@@ -24,6 +25,7 @@ def run_all(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of every detector, instead of what the hours allow.")
     ] = None,
+    licence: Licence = UNKNOWN,
 ) -> None:
     """Real and fake media in, a calibrated and measured weights folder out.
 
@@ -51,6 +53,7 @@ def run_all(
         mesh=mesh,
         say=lambda line: typer.echo(line, err=True),
         steps=steps,
+        licence=licence,
     )
     trained = ",".join(read_manifest(out).detectors)
     if done is not None:

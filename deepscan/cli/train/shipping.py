@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from deepscan.cli.training import Cache, Kinds, WeightsFolder, check_detector, counted, need_extra
+from deepscan.cli.training import (
+    Cache,
+    Kinds,
+    Licence,
+    WeightsFolder,
+    check_detector,
+    counted,
+    need_extra,
+)
 from deepscan.errors import UsageError
+from deepscan.wording import UNKNOWN
 
 
 def average(
@@ -61,20 +70,49 @@ def export(
     ],
     cache: Cache,
     weights: WeightsFolder,
-    data: Annotated[str, typer.Option(help="Training data, for the manifest.")],
-    recipe: Annotated[str, typer.Option(help="How it was trained, for the manifest.")],
+    licence: Licence = UNKNOWN,
+    data: Annotated[
+        str | None, typer.Option(help="What it learnt from; if not given, what the cache's index says.")
+    ] = None,
+    data_licences: Annotated[
+        str | None,
+        typer.Option(help="Licences of that; if not given, those of the corpus table's column licence."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="The configuration file or command that made it; if not given, what the checkpoint says."
+        ),
+    ] = None,
     int8: Annotated[
         bool, typer.Option(help="Ship int8 where its scores stay near enough; else float16 weights at once.")
     ] = True,
 ) -> None:
-    """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated."""
+    """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated.
+
+    The manifest and the model card state licence, data and recipe in at most 300 characters each. Where
+    neither an option nor the corpus table says them, they say `unknown`.
+    """
     need_extra()
     check_detector(detector)
+    from dataclasses import replace
+
+    from deepscan.training import provenance
+    from deepscan.training.prepare import load_index
     from deepscan.training.ship import bring_face_models, enter_detector, ship
 
+    samples = load_index(cache)
+    made_of = provenance.Provenance(
+        licence,
+        data if data is not None else provenance.training_data(samples),
+        data_licences if data_licences is not None else provenance.data_licences(samples),
+        recipe or UNKNOWN,
+    )
     weights.mkdir(parents=True, exist_ok=True)
     shipped = ship(detector, checkpoint, cache, weights, try_int8=int8)
-    enter_detector(weights, shipped, detector, {"training_data": data, "recipe": recipe})
+    if recipe is None:
+        made_of = replace(made_of, recipe=provenance.recipe(checkpoint))
+    enter_detector(weights, shipped, detector, made_of)
     bring_face_models(weights)
     for gap in shipped.refused:
         typer.echo(f"int8 refused: scores strayed by up to {gap.largest:.4f} (mean {gap.mean:.4f})")

@@ -1,9 +1,9 @@
 """A corpus as a CSV.
 
 Columns: ``file`` (relative to the CSV, or to a folder beside it of the CSV's name) and ``label`` (``real`` or
-``fake``). What may be left out: ``identity``, ``source``, ``licence``, ``kind`` (or ``tool``), ``split`` (``train``,
-``val`` or ``test``), ``mask``, ``family`` (manipulation type), ``generator``, ``fold`` (a whole number), and ``x``,
-``y``, ``w``, ``h`` (the part of the picture that counts, pixels).
+``fake``). What may be left out: ``identity``, ``source``, ``licence``, ``kind`` (or ``tool``), ``split``
+(``train``, ``val`` or ``test``), ``mask``, ``family`` (manipulation type), ``generator``, ``fold`` (a whole
+number), and ``x``, ``y``, ``w``, ``h`` (the part of the picture that counts, pixels).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Yermakov, Cech, Matas and Fritz, "Deepfake Detection that Generalizes Across Benchmarks" (WACV 2026,
 arXiv:2508.06248): of a pretrained encoder only the layer normalisations learn; its class token, brought to
-length one, is classified linearly; uniformity and alignment on the sphere are losses beside the cross-entropy.
+length one, is classified linearly; alignment and uniformity on the sphere join the cross-entropy.
 Here the encoder is CLIP's ViT-B/16 (Radford et al., 2021), the smallest that the paper compares.
 
 Tensors are called as in Hugging Face's ``CLIPVisionModel``. ``tuning`` names those that learn.

@@ -1,0 +1,90 @@
+"""``deepscan train fit --config``: a file's options, under those that are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepscan.cli import run
+from deepscan.cli.train.config import CONFIGS
+from deepscan.detectors import SPECS
+from deepscan.training import loop, prepare
+from deepscan.training.settings import TrainConfig
+
+FIT = ["train", "fit", "--cache", "c", "--run", "r"]
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """The settings of every training that a command begins, none of which runs."""
+    settings: list[TrainConfig] = []
+
+    def train(config: TrainConfig, *_: Any, **__: Any) -> Path:
+        settings.append(config)
+        return tmp_path
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(prepare, "load_index", lambda _: [])
+    return settings
+
+
+def test_every_configuration_is_named_after_its_detector() -> None:
+    assert NAMES
+    assert set(NAMES) <= set(SPECS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_that_ships_trains_its_detector(name: str, asked: list[TrainConfig]) -> None:
+    assert run([*FIT, "--config", name]) == 0
+    assert [one.detector for one in asked] == [name]
+    assert asked[0] != TrainConfig(name, asked[0].steps), "it sets more than the number of steps"
+
+
+def test_options_that_are_given_go_before_those_of_the_file(tmp_path: Path, asked: list[TrainConfig]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'detectors = ["sola"]\nsteps = 7\nown_share = 0\nclean = true\nfamily = ["swap"]\nrate = 1e-3\n',
+        encoding="utf-8",
+    )
+    given = ["--steps", "9", "--rate", "0.5", "--seed", "3"]
+    assert run([*FIT, "--config", str(path), *given]) == 0
+    assert run([*FIT, "local_features", "--config", str(path)]) == 0
+    mine, other = asked
+    assert (mine.detector, mine.steps, mine.rate, mine.seed) == ("sola", 9, 0.5, 3)
+    assert (mine.own_share, mine.clean, mine.families) == (0, True, ("swap",))
+    assert (other.detector, other.steps, other.rate) == ("local_features", 7, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("stpes = 3", "sets 'stpes', which is no setting of `train fit`; there are clean, detectors, "),
+        ('cache = "c"', "sets 'cache', which is no setting"),
+        ('steps = "many"', "mine.toml: steps: "),
+        ("steps = 0", "mine.toml: steps: "),
+        ("steps = [1, 2]", "steps takes one value, not [1, 2]"),
+        ('family = "swap"', "family takes a list, not 'swap'"),
+        ("steps =", "mine.toml cannot be read as TOML"),
+        ("steps = 3", "no detector is named"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence_that_names_it(
+    text: str, sentence: str, tmp_path: Path, asked: list[TrainConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text + "\n", encoding="utf-8")
+    assert run([*FIT, "--config", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert sentence in err and "internal error" not in err
+    assert len(err.splitlines()) == 1
+    assert not asked
+
+
+def test_a_configuration_that_does_not_exist_names_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*FIT, "--config", "gmll"]) == 2
+    assert f"gmll: there is no such file, nor a configuration that ships ({', '.join(NAMES)})" in (
+        capsys.readouterr().err
+    )
