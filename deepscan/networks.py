@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
@@ -40,24 +39,25 @@ class Placement:
         return PROVIDERS[self.device][0]
 
 
-Probe = Callable[[Path, str, Placed, Computed], str | None]
-"""A model file, its detector, a device and a precision -> why it does not run there; None: it runs."""
+Probe = Callable[[Weights, str, Placed, Computed], str | None]
+"""Weights, a detector, a device and a precision -> why its network does not run there; None: it runs."""
 
 
-def try_here(path: Path, detector: str, device: Placed, precision: Computed) -> str | None:
-    """Load a network and run it once."""
+def try_here(weights: Weights, detector: str, device: Placed, precision: Computed) -> str | None:
+    """Load a network and run it once. Raises WeightsError where its file is damaged."""
+    path, tuning = weights.path(detector), weights.tuning_path(detector)
     try:
-        Session(path, device=device, precision=precision).warm_up(SPECS[detector].clip_shape)
+        Session(path, device=device, precision=precision, tuning=tuning).warm_up(SPECS[detector].clip_shape)
     except DeepscanError as error:
         return str(error)
     return None
 
 
-def try_elsewhere(path: Path, detector: str, device: Placed, precision: Computed) -> str | None:
+def try_elsewhere(weights: Weights, detector: str, device: Placed, precision: Computed) -> str | None:
     """The same in a process of its own: one that has used a GPU holds some of its memory until it ends."""
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         try:
-            return process.submit(try_here, path, detector, device, precision).result()
+            return process.submit(try_here, weights, detector, device, precision).result()
         except BrokenProcessPool:
             return "the process that tried it died"
 
@@ -87,7 +87,7 @@ def _first_that_runs(
     for device in devices:
         if device == "cpu":
             break
-        reason = probe(weights.path(name), name, device, _precision(config, device))
+        reason = probe(weights, name, device, _precision(config, device))
         if reason is None:
             return device
         failures.append(f"{device} does not come up ({reason.rstrip('.')})")
@@ -126,6 +126,7 @@ def load_placed(
             threads=threads,
             frames=SPECS[name].frames,
             batch=batch,
+            tuning=weights.tuning_path(name),
         )
 
     with ThreadPoolExecutor(at_once if placement.device == "cpu" else 1, "loading") as loaders:

@@ -19,7 +19,7 @@ two CPU seconds, once in every process, so that nothing is kept on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.errors import DeviceError, WeightsError
+from deepscan.tuning import Tuning, put_into
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -43,8 +44,13 @@ def can_rewrite() -> bool:
     return find_spec("onnx") is not None
 
 
-def float_model(path: Path, precision: FloatPrecision) -> bytes:
+def float_model(path: Path, precision: FloatPrecision, tuning: Tuning | None = None) -> bytes:
     """The network in ``path``, computing in ``precision``, as the bytes of an ONNX file.
+
+    Args:
+        path: an ONNX file.
+        precision: to compute in.
+        tuning: the tensors that the file names and does not hold.
 
     Raises:
         DeviceError: the package ``onnx`` is not installed.
@@ -58,9 +64,11 @@ def float_model(path: Path, precision: FloatPrecision) -> bytes:
     import onnx
 
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=tuning is None)
     except Exception as error:  # protobuf's own, which depends on how it is built
         raise WeightsError(f"{path}: this is no ONNX model ({error}).") from error
+    if tuning is not None:
+        put_into(tuning, model)
     # Before the weights have grown: types are inferred on a serialised copy.
     floats = _float_tensors(model) if precision == "fp16" else set()
     _unround(model.graph)
@@ -90,6 +98,10 @@ def _unround(graph: GraphProto) -> None:
             axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
             values = [numpy_helper.to_array(constants[name]) for name in node.input]
             floats.append(numpy_helper.from_array(_dequantised(axis, *values), node.output[0]))
+            continue
+        if node.op_type == "MatMulNBits":
+            floats.append(numpy_helper.from_array(_whole(node, constants), f"{node.input[1]}_float"))
+            kept.append(helper.make_node("MatMul", [source, floats[-1].name], list(node.output)))
             continue
         if node.op_type == "Cast" and source in constants and node.attribute[0].i == TensorProto.FLOAT:
             value = numpy_helper.to_array(constants[source]).astype(np.float32)
@@ -122,6 +134,16 @@ def _dequantised(
         centred -= zero_point.astype(np.float32).reshape([-1 if side > 1 else 1 for side in shape])
     centred *= scale.reshape(shape)
     return centred
+
+
+def _whole(node: NodeProto, constants: Mapping[str, TensorProto]) -> NDArray[np.float32]:
+    """The weight ``(K, N)`` of a ``MatMulNBits`` of eight bits, whose zero is 128."""
+    from onnx import numpy_helper
+
+    values, scales = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
+    blocks = values.astype(np.float32) - 128
+    blocks *= scales.reshape(*values.shape[:2], 1)
+    return np.ascontiguousarray(blocks.reshape(len(values), -1).T)
 
 
 def _float_tensors(model: ModelProto) -> set[str]:

@@ -37,6 +37,7 @@ from deepscan.devices import (
 )
 from deepscan.errors import DeviceError, WeightsError
 from deepscan.precision import float_model
+from deepscan.tuning import Tuning, bring, read_tuning
 
 Computed = Literal["int8", "fp16", "fp32"]
 """What a network computes in; ``int8`` is the file as it is."""
@@ -142,6 +143,7 @@ class Session:
         threads: int = 1,
         frames: int = 1,
         batch: int | None = None,
+        tuning: Path | None = None,
     ) -> None:
         """Load ``path``.
 
@@ -153,14 +155,16 @@ class Session:
             frames: in a clip, for the size of a batch.
             batch: clips it takes at once; None: one on a CPU, several on a GPU. More than one are run with
                 bound input.
+            tuning: safetensors with the tensors that the file names and does not hold.
 
         Raises:
             WeightsError: not an ONNX file that this ONNX Runtime can run, or not with one input ``pixels``.
             DeviceError: the device's libraries do not load.
         """
         self.path = path
-        model: Path | bytes = path if precision == "int8" else float_model(path, precision)
-        self._session = _load(path, model, device, precision, threads)
+        tuned = None if tuning is None else read_tuning(tuning)
+        model: Path | bytes = path if precision == "int8" else float_model(path, precision, tuned)
+        self._session = _load(path, model, device, precision, threads, tuned if model is path else None)
         if self.device != device:
             raise DeviceError(
                 f"--device {device}: ONNX Runtime could not load the libraries of {device}; "
@@ -223,7 +227,14 @@ class Session:
         return dict(zip(outputs, values, strict=True))
 
 
-def _load(path: Path, model: Path | bytes, device: Placed, precision: Computed, threads: int) -> Any:
+def _load(
+    path: Path,
+    model: Path | bytes,
+    device: Placed,
+    precision: Computed,
+    threads: int,
+    tuning: Tuning | None = None,
+) -> Any:
     """The ``onnxruntime.InferenceSession``, on ``device``, or on a lesser one where that does not come up."""
     engines = Path()
     if device != "cpu":
@@ -239,11 +250,14 @@ def _load(path: Path, model: Path | bytes, device: Placed, precision: Computed, 
                 f"--device tensorrt: {engines}, where its engines are kept, cannot be written "
                 f"({error.strerror}); set XDG_CACHE_HOME to a folder of yours."
             ) from error
+    settings = session_options(threads)
+    if tuning is not None:
+        bring(tuning, settings)
     try:
         with _hushed() if device != "cpu" else nullcontext():
             return onnxruntime.InferenceSession(
                 os.fspath(model) if isinstance(model, Path) else model,
-                session_options(threads),
+                settings,
                 providers=[
                     (name, options(name, half=precision == "fp16", engines=engines))
                     for name in PROVIDERS[device]

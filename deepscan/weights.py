@@ -47,7 +47,8 @@ class DetectorEntry:
     """One detector of the manifest.
 
     Attributes:
-        model: its file.
+        model: its file; where it has an encoder, the tuning of that.
+        encoder: the network that it shares with other tunings; None where its file is a whole network.
         spec_version: of what it looks at.
         training_data: what it learnt from, in a line; ``unknown`` where nobody said.
         data_licences: under which licences that is; ``unknown`` where nobody said.
@@ -58,6 +59,7 @@ class DetectorEntry:
     """
 
     model: ModelFile
+    encoder: ModelFile | None
     spec_version: str
     training_data: str
     data_licences: str
@@ -73,6 +75,7 @@ class Manifest:
 
     path: Path
     detectors: Mapping[str, DetectorEntry]
+    encoders: Mapping[str, ModelFile]
     faces: Mapping[str, ModelFile]
     calibration: Calibration
 
@@ -115,7 +118,13 @@ class Weights:
 
     def path(self, detector: str) -> Path:
         """The ONNX file of ``detector``, verified. Raises WeightsError."""
-        return self._verified(self._detector(detector).model)
+        entry = self._detector(detector)
+        return self._verified(entry.encoder or entry.model)
+
+    def tuning_path(self, detector: str) -> Path | None:
+        """The tuning that goes with an encoder, verified; None where ``path`` is all. Raises WeightsError."""
+        entry = self._detector(detector)
+        return self._verified(entry.model) if entry.encoder else None
 
     def face_path(self, name: str = FACE_MODEL) -> Path:
         """The face detector's ONNX file, verified. Raises WeightsError."""
@@ -124,13 +133,18 @@ class Weights:
         return self._verified(self.manifest.faces[name])
 
     def hashes(self, detectors: Sequence[str]) -> dict[str, str]:
-        """sha256 per detector, as listed. Raises WeightsError when one is not listed."""
-        return {name: self._detector(name).model.sha256 for name in detectors}
+        """sha256 per detector and per encoder that they use, as listed.
+
+        Raises WeightsError when one is not listed.
+        """
+        entries = [self._detector(name) for name in detectors]
+        models = [file for entry in entries for file in (entry.model, entry.encoder) if file]
+        return {file.name: file.sha256 for file in models}
 
     def files(self) -> list[ModelFile]:
-        """Every file of the manifest: detectors first, then faces."""
+        """Every file of the manifest: detectors first, then encoders, then faces."""
         detectors = [entry.model for entry in self.manifest.detectors.values()]
-        return detectors + list(self.manifest.faces.values())
+        return [*detectors, *self.manifest.encoders.values(), *self.manifest.faces.values()]
 
     def problem(self, model: ModelFile) -> str | None:
         """What is wrong with one file of the manifest, in one sentence; None when it is intact."""
@@ -187,13 +201,12 @@ class _Reader:
         self.path = path
 
     def manifest(self, table: Mapping[str, Any]) -> Manifest:
+        encoders = self._models(table, "encoders") if "encoders" in table else {}
         detectors = {
-            name: self._entry(name, entry) for name, entry in self._table(table, "detectors", "").items()
+            name: self._entry(name, entry, encoders)
+            for name, entry in self._table(table, "detectors", "").items()
         }
-        faces = {
-            name: self._model(name, entry, f"faces.{name}")
-            for name, entry in self._table(table, "faces", "").items()
-        }
+        faces = self._models(table, "faces")
         fusion = self._table(table, "fusion", "")
         calibration = Calibration(
             detectors={name: entry.calibration for name, entry in detectors.items()},
@@ -207,15 +220,17 @@ class _Reader:
             raise self._error("fusion", "needs 0 <= threshold_real <= threshold_fake <= 1")
         if calibration.full_width_px < 0 or not 0 < calibration.still_share <= 1:
             raise self._error("fusion", "needs a full_width_px of 0 or more and a still_share in (0, 1]")
-        return Manifest(self.path, detectors, faces, calibration)
+        return Manifest(self.path, detectors, encoders, faces, calibration)
 
     def _later(self, fusion: Any, key: str, where_missing: float) -> float:
         """A constant that weights of older versions lack."""
         return self._number(fusion, key, "fusion") if key in fusion else where_missing
 
-    def _entry(self, name: str, entry: Any) -> DetectorEntry:
+    def _entry(self, name: str, entry: Any, encoders: Mapping[str, ModelFile]) -> DetectorEntry:
         where = f"detectors.{name}"
         model = self._model(name, entry, where)
+        if "encoder" in entry and entry["encoder"] not in encoders:
+            raise self._error(where, "has an encoder that is not among [encoders]")
         constants = self._table(entry, "calibration", where)
         fields = ("temperature", "bias", "weight")
         numbers = (self._number(constants, field, f"{where}.calibration") for field in fields)
@@ -224,6 +239,7 @@ class _Reader:
             raise self._error(f"{where}.calibration", "needs a temperature above 0 and a weight of 0 or more")
         return DetectorEntry(
             model=model,
+            encoder=encoders.get(entry.get("encoder", "")),
             spec_version=str(entry.get("spec_version", "")),
             training_data=str(entry.get("training_data", UNKNOWN)),
             data_licences=str(entry.get("data_licences", UNKNOWN)),
@@ -232,6 +248,12 @@ class _Reader:
             metrics=dict(entry.get("metrics", {})),
             calibration=calibration,
         )
+
+    def _models(self, table: Mapping[str, Any], key: str) -> dict[str, ModelFile]:
+        return {
+            name: self._model(name, entry, f"{key}.{name}")
+            for name, entry in self._table(table, key, "").items()
+        }
 
     def _model(self, name: str, entry: Any, where: str) -> ModelFile:
         if not isinstance(entry, Mapping):

@@ -141,7 +141,7 @@ def _gpu(folder: Path | None) -> Iterator[Finding]:
     for device in candidates("auto"):
         if device != "cpu":
             precision: Computed = "fp16" if can_rewrite() else "int8"
-            reason = try_elsewhere(weights.path(detector), detector, device, precision)
+            reason = try_elsewhere(weights, detector, device, precision)
             yield _tried(device, reason)
     if not preload_tensorrt():
         yield Finding("note", "TensorRT is not installed: the networks run on CUDA alone, which is enough")

@@ -1,8 +1,8 @@
 """GenD to ONNX: an encoder file that every tuning shares, and the tuning beside it.
 
 The encoder's weights are int8 with one scale per output channel, as they came; ``MatMulNBits`` multiplies
-them with activations that it rounds block by block as it goes, so that one outlier spoils no other block. What
-a tuning changes are external initialisers: the file names them, and whoever loads it brings them
+them with activations that it rounds block by block as it goes, so that one outlier spoils no other block.
+What a tuning changes are external initialisers: the file names them, and whoever loads it brings them
 (``deepscan.tuning``). Input and outputs are those of ``training.export``, and ``embedding`` (B, 768).
 """
 
