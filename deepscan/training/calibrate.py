@@ -77,10 +77,8 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
         if len(set(labels[folds != fold].tolist())) < 2:
             raise UsageError("calibration needs scored real files and forged files of several identities.")
     probabilities = np.empty(len(usable))
-    for fold in range(FOLDS):
+    for fold in np.unique(folds):
         inside = folds == fold
-        if not inside.any():
-            continue
         constants = constants_of([file for file, hidden in zip(usable, inside, strict=True) if not hidden])
         probabilities[inside] = [
             file_probability(file, constants) for file, hidden in zip(usable, inside, strict=True) if hidden
@@ -98,7 +96,12 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
 
 
 def fold_of(files: Sequence[ScoredFile]) -> NDArray[np.int64]:
-    """A fold per file, the same for all files of an identity; identities are dealt out in sorted order."""
+    """A fold per file: the corpus' own, where every file has one.
+
+    Otherwise it is the same for all files of an identity; identities are dealt out in sorted order.
+    """
+    if all(file.fold is not None for file in files):
+        return np.array([file.fold for file in files], np.int64)
     identities = sorted({file.identity for file in files})
     place = {identity: i % FOLDS for i, identity in enumerate(identities)}
     return np.array([place[file.identity] for file in files])

@@ -51,6 +51,9 @@ class ScoredFile:
         shuffled: as ``logits``, frames in random order; temporal detectors alone, where it was asked for.
         weights: which networks said so, see ``fingerprint``; empty when that was not kept.
         face_width_px: of the largest face's track, median; 0 when that was not kept.
+        fold: of leave-generators-out validation; None without one.
+        manipulation: type of forgery, of genuine files the sort of footage; may be empty.
+        generator: the tool that forged it, of genuine files the data set; may be empty.
     """
 
     file: str
@@ -67,6 +70,9 @@ class ScoredFile:
     weights: str = ""
     face_width_px: int = 0
     others_width_px: tuple[int, ...] = ()
+    fold: int | None = None
+    manipulation: str = ""
+    generator: str = ""
 
     @property
     def still(self) -> bool:
@@ -177,6 +183,9 @@ def scored(
         clips={} if track is None else _clips(track),
         shuffled={name: aggregate(probabilities) for name, probabilities in own.items()},
         face_width_px=0 if track is None else track.face_width_px,
+        fold=row.fold,
+        manipulation=row.manipulation,
+        generator=row.generator,
     )
 
 

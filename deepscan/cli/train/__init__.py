@@ -20,7 +20,7 @@ from __future__ import annotations
 import typer
 
 from deepscan.cli.group import MARKUP
-from deepscan.cli.train import fit, forgeries, prepare, run, shipping
+from deepscan.cli.train import fit, forgeries, prepare, run, shipping, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +40,7 @@ app.command("prepare")(prepare.prepare)
 app.command("generators")(forgeries.generators)
 app.command("preview")(forgeries.preview)
 app.command("fit")(fit.fit)
+app.command("tune")(tune.tune)
 app.command("average")(shipping.average)
 app.command("export")(shipping.export)
 app.command("rehearse")(forgeries.rehearse)

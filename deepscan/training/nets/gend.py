@@ -35,12 +35,13 @@ class GenDOutput(NamedTuple):
     Attributes:
         logits: (B, 2), real then forged.
         embedding: (B, 768), length one.
-        rollout: (B, 14, 14), how much of each patch reaches the class token; sums to one.
+        rollout: (B, 14, 14), how much of each patch reaches the class token, summing to one; None where it
+            was not asked for.
     """
 
     logits: Tensor
     embedding: Tensor
-    rollout: Tensor
+    rollout: Tensor | None
 
 
 class Attention(nn.Module):
@@ -50,16 +51,20 @@ class Attention(nn.Module):
         super().__init__()
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, 768) -> the same, and the weights (B, heads, N, N)."""
+    def forward(self, x: Tensor, *, seen: bool) -> tuple[Tensor, Tensor | None]:
+        """(B, N, 768) -> the same, and the weights (B, heads, N, N) where they are to be ``seen``."""
         count, tokens, _ = x.shape
         q, k, v = (
             project(x).reshape(count, tokens, HEADS, -1).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        weights = (q @ k.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5).softmax(-1)
-        mixed = (weights @ v).transpose(1, 2).reshape(count, tokens, WIDTH)
-        return self.out_proj(mixed), weights
+        weights = None
+        if seen:
+            weights = (q @ k.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5).softmax(-1)
+            mixed = weights @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(mixed.transpose(1, 2).reshape(count, tokens, WIDTH)), weights
 
 
 class Mlp(nn.Module):
@@ -83,9 +88,9 @@ class Layer(nn.Module):
         self.layer_norm1, self.layer_norm2 = (nn.LayerNorm(WIDTH, eps=EPS) for _ in range(2))
         self.self_attn, self.mlp = Attention(), Mlp()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, 768) -> the same, and the attention's weights (B, heads, N, N)."""
-        mixed, weights = self.self_attn(self.layer_norm1(x))
+    def forward(self, x: Tensor, *, seen: bool = False) -> tuple[Tensor, Tensor | None]:
+        """(B, N, 768) -> the same, and the attention's weights (B, heads, N, N) where they are ``seen``."""
+        mixed, weights = self.self_attn(self.layer_norm1(x), seen=seen)
         x = x + mixed
         return x + self.mlp(self.layer_norm2(x)), weights
 
@@ -130,13 +135,17 @@ class Encoder(nn.Module):
             x, _ = layer(x)
         return x
 
-    def upper(self, x: Tensor, layers: int) -> tuple[Tensor, Tensor]:
-        """Tokens after so many layers -> class token (B, 768), normalised, and these layers' rollout."""
-        reach = torch.eye(x.shape[1], device=x.device)[None]
+    def upper(self, x: Tensor, layers: int, *, seen: bool) -> tuple[Tensor, Tensor | None]:
+        """Tokens after so many layers -> class token (B, 768), normalised.
+
+        Where the attention is ``seen``, its rollout through these layers (B, N - 1) as well.
+        """
+        reach = torch.eye(x.shape[1], device=x.device)[None] if seen else None
         for layer in self.layers[layers:]:
-            x, weights = layer(x)
-            reach = flowed(weights) @ reach
-        return self.post_layernorm(x[:, 0]), reach[:, 0, 1:]
+            x, weights = layer(x, seen=seen)
+            if reach is not None:
+                reach = flowed(weights) @ reach
+        return self.post_layernorm(x[:, 0]), None if reach is None else reach[:, 0, 1:]
 
 
 class GenD(nn.Module):
@@ -153,14 +162,16 @@ class GenD(nn.Module):
 
     def forward(self, x: Tensor) -> GenDOutput:
         """(B, 3, 224, 224), CLIP's mean and deviation taken out -> GenDOutput."""
-        return self.judge(self.vision_model.lower(x, 0), 0)
+        return self.judge(self.vision_model.lower(x, 0), 0, seen=True)
 
-    def judge(self, tokens: Tensor, layers: int) -> GenDOutput:
-        """Tokens (B, 197, 768) after so many layers -> GenDOutput."""
-        token, reach = self.vision_model.upper(tokens, layers)
+    def judge(self, tokens: Tensor, layers: int, *, seen: bool = False) -> GenDOutput:
+        """Tokens (B, N, 768) after so many layers -> GenDOutput, with a rollout where it is ``seen``."""
+        token, reach = self.vision_model.upper(tokens, layers, seen=seen)
         embedding = F.normalize(token.float(), dim=-1)
-        side = SPEC.size_px // PATCH_PX
-        rollout = (reach / reach.sum(-1, keepdim=True)).reshape(-1, side, side)
+        rollout = None
+        if reach is not None:
+            side = SPEC.size_px // PATCH_PX
+            rollout = (reach / reach.sum(-1, keepdim=True)).reshape(-1, side, side)
         return GenDOutput(LOGIT_SCALE * self.head(embedding), embedding, rollout)
 
     def probability(self, output: GenDOutput) -> Tensor:
@@ -169,7 +180,7 @@ class GenD(nn.Module):
 
     def evidence(self, output: GenDOutput) -> dict[str, Tensor]:
         """``rollout``: (B, 14, 14)."""
-        return {"rollout": output.rollout.float()}
+        return {} if output.rollout is None else {"rollout": output.rollout.float()}
 
     def loss(self, output: GenDOutput, label: Tensor, forged: Tensor | None, face: Tensor | None) -> Tensor:
         """Cross-entropy, alignment and uniformity, in float32. Masks are not used.

@@ -1,0 +1,39 @@
+"""Where a tuning starts: the encoder of the weights folder, and a tuning by name or file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from deepscan.errors import UsageError
+from deepscan.training.encoder_onnx import read_encoder
+from deepscan.training.nets.gend import GenD
+from deepscan.weights import Weights
+
+CLIP, SHIPPED = "clip", "shipped"
+UNTUNED = "clip_vit_b16_norms.safetensors"
+"""Among the checkpoints: the encoder's own normalisations, and a head that knows nothing."""
+
+
+def start(said: str, root: Path | None = None) -> GenD:
+    """The network with the tuning that ``--init`` names: ``clip``, ``shipped`` or a file.
+
+    Raises:
+        UsageError: there is no such file, or it holds no tuning.
+        WeightsError: the weights folder has no GenD, or a damaged one.
+    """
+    weights = Weights(root)
+    encoder, shipped = weights.path("gend"), weights.tuning_path("gend")
+    named = {CLIP: weights.root / "checkpoints" / UNTUNED, SHIPPED: shipped}
+    path = named.get(said) or Path(said)
+    net = GenD()
+    net.load_state_dict(read_encoder(encoder), strict=False)
+    try:
+        net.load_tuning(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UsageError(
+            f"{path} is no tuning to start from ({error}); say clip, shipped or a file."
+        ) from None
+    return net
