@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from deepscan.config import Device
@@ -58,15 +59,16 @@ def score_by_folds(
         trained |= set(manifest.detectors)
         there = [row for row in rows if row.fold == fold]
         kept = scores.with_name(f"{scores.stem}-{fold}{scores.suffix}")
-        config = scan_config(folder, device)
-        for file in resume_scores(kept, there, lambda c=config: RegionScanner(c), manifest, report):  # type: ignore[misc]
+        make = partial(RegionScanner, scan_config(folder, device))
+        for file in resume_scores(kept, there, make, manifest, report):
             found[file.file] = file
     config = scan_config(weights, device)
     others = tuple(name for name in SPECS if name in config.detectors and name not in trained)
     if others:
         config = replace(config, detectors=others)
         manifest = read_manifest(find_root(weights))
-        for file in resume_scores(scores, rows, lambda: RegionScanner(config), manifest, report):
+        make = partial(RegionScanner, config)
+        for file in resume_scores(scores, rows, make, manifest, report, detectors=others):
             found[file.file] = joined(found[file.file], file)
     return [found[str(row.file)] for row in rows]
 

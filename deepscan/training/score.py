@@ -92,12 +92,24 @@ def score_files(rows: Iterable[Source], scanner: Scanner) -> Iterator[ScoredFile
             )
         report = scanner.scan(row.file)
         shuffled = scanner.shuffled if isinstance(scanner, ShufflingScanner) else None
-        yield replace(scored(row, report, shuffled), weights=fingerprint(scanner.weights.manifest))
+        networks = fingerprint(scanner.weights.manifest, scanner.config.detectors)
+        yield replace(scored(row, report, shuffled), weights=networks)
 
 
-def fingerprint(manifest: Manifest) -> str:
-    """Changes with every network and with nothing else: a new calibration keeps the logits as they are."""
-    hashes = "".join(f"{name}{entry.model.sha256}" for name, entry in sorted(manifest.detectors.items()))
+def fingerprint(manifest: Manifest, detectors: Sequence[str] | None = None) -> str:
+    """Changes with every network and with nothing else: a new calibration keeps the logits as they are.
+
+    Args:
+        manifest: of the weights.
+        detectors: those that scored; None: all that it lists.
+    """
+    hashes = "".join(
+        f"{name}{model.sha256}"
+        for name, entry in sorted(manifest.detectors.items())
+        if detectors is None or name in detectors
+        for model in (entry.model, entry.encoder)
+        if model is not None
+    )
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
@@ -119,6 +131,7 @@ def resume_scores(
     report: Callable[[ScoredFile], None] = lambda file: None,
     *,
     shuffled: bool = False,
+    detectors: Sequence[str] | None = None,
 ) -> list[ScoredFile]:
     """Scores of every row, kept in ``path`` line by line as they come; what is kept is not scanned again.
 
@@ -129,13 +142,14 @@ def resume_scores(
         manifest: of the weights that score.
         report: called with every file that was scanned.
         shuffled: the scores must be of frames in random order, too.
+        detectors: those that score; None: all that the weights list.
 
     Raises:
         UsageError: ``path`` holds files that ``rows`` do not name, scores of other weights, or scores of
             frames in order alone where both are wanted.
     """
     done = load_scores(path) if path.exists() else []
-    if any(file.weights not in ("", fingerprint(manifest)) for file in done):
+    if any(file.weights not in ("", fingerprint(manifest, detectors)) for file in done):
         raise UsageError(f"{path} holds scores of other weights; remove it or name another file.")
     if shuffled and any(temporal(file.logits) - temporal(file.shuffled) for file in done):
         raise UsageError(f"{path} holds scores of frames in order alone; remove it or name another file.")
