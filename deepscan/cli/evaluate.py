@@ -14,6 +14,7 @@ from deepscan.cli.training import Corpora, Kinds, counted, need_extra
 from deepscan.errors import UsageError
 
 if TYPE_CHECKING:
+    from deepscan.ensemble import Calibration
     from deepscan.training.figures import Evaluation
     from deepscan.training.score import ScoredFile
 
@@ -53,6 +54,16 @@ def evaluate(
         typer.Option(help=f"Official side: {', '.join(SIDES)}; auto is test where there is one, else all."),
     ] = "auto",
     kind: Kinds = None,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            exists=True,
+            help="Leave generators out: a weights folder for each fold of the table, trained without it; "
+            "needs --scores.",
+        ),
+    ] = None,
 ) -> None:
     """Scan labelled files and measure each detector and the ensemble against the labels.
 
@@ -66,10 +77,9 @@ def evaluate(
     need_extra("matplotlib")
     if side not in SIDES:
         raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
-    from deepscan.training.calibrate import judged_anew
+    from deepscan.training.calibrate import fit, judged_anew, out_of_fold
     from deepscan.training.corpora import choose_side, need_classes, read_corpora
-    from deepscan.training.figures import by_detector, evaluation, worst
-    from deepscan.training.plots import write_plots
+    from deepscan.training.folds import score_by_folds
     from deepscan.training.score import (
         RegionScanner,
         ShufflingScanner,
@@ -80,6 +90,14 @@ def evaluate(
 
     rows = choose_side(read_corpora(corpora, kind or ()), side)
     need_classes(rows, ("real", "fake"), "evaluation")
+    if folds is not None:
+        if scores is None:
+            raise UsageError("--folds keeps the scores of every fold; name a file with --scores.")
+        with counted("scoring", 2 * len(rows)) as progress:
+            kept = score_by_folds(rows, folds, scores, lambda f: progress.said(_line(f)), weights=weights)
+        fitted = fit(kept)
+        report(list(out_of_fold(fitted)), fitted.calibration, plots, worst_files, out)
+        return
     make = ShufflingScanner if shuffle_frames else RegionScanner
     scanner = make(scan_config(weights))
     files: list[ScoredFile] = []
@@ -99,10 +117,25 @@ def evaluate(
             )
             # Scores outlive a calibration.
             files = [judged_anew(file, scanner.calibration) for file in kept]
-    result = evaluation(files, scanner.calibration, scanner.thresholds)
+    report(files, scanner.calibration, plots, worst_files, out)
+
+
+def report(
+    files: list[ScoredFile],
+    calibration: Calibration,
+    plots: Path | None,
+    worst_files: Path | None,
+    out: Path | None,
+) -> None:
+    """Print, draw and write all figures of scored files."""
+    from deepscan.training.figures import by_detector, evaluation, worst
+    from deepscan.training.plots import write_plots
+
+    thresholds = calibration.thresholds()
+    result = evaluation(files, calibration, thresholds)
     print_evaluation(result)
     if plots is not None:
-        for path in write_plots(plots, by_detector(files, scanner.calibration), scanner.thresholds):
+        for path in write_plots(plots, by_detector(files, calibration), thresholds):
             typer.echo(f"drawn: {path}", err=True)
     if worst_files is not None:
         with opened(worst_files) as stream:
@@ -133,7 +166,12 @@ def print_evaluation(result: Evaluation) -> None:
     typer.echo("by frame or clip")
     for name, figures in result.frames.items():
         typer.echo(_row(name, figures))
-    for heading, groups in (("source", result.sources), ("forger, against all real files", result.forgers)):
+    for heading, groups in (
+        ("source", result.sources),
+        ("forger, against all real files", result.forgers),
+        ("type of manipulation, against the genuine files of its medium", result.manipulations),
+        ("width of the face", result.widths),
+    ):
         typer.echo(f"AUC by {heading}")
         for group, by_detector in groups.items():
             values = "  ".join(f"{name} {figures['auc']:.3f}" for name, figures in by_detector.items())

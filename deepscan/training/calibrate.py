@@ -7,7 +7,7 @@ cross-validation over identities: each identity is judged by constants fitted wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,6 +93,12 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
     final = constants_of(usable)
     calibration = replace(final, threshold_fake=fake, threshold_real=real)
     return Fit(calibration, tuple(usable), probabilities)
+
+
+def out_of_fold(fitted: Fit) -> Iterator[ScoredFile]:
+    """The files with the probabilities that constants fitted without them give."""
+    for file, probability in zip(fitted.files, fitted.probabilities.tolist(), strict=True):
+        yield replace(file, probability=probability)
 
 
 def fold_of(files: Sequence[ScoredFile]) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ what a detector says in one go, a single frame or a short clip of them.
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +42,8 @@ FILE_FIGURES: Mapping[str, Callable[[Labels, Scores], float]] = {
     "ece": calibration_error_at_even_odds,
 }
 AUC_ALONE: Mapping[str, Callable[[Labels, Scores], float]] = {"auc": auc}
+WIDTHS_PX = (64, 96, 128, 192)
+"""Where widths of faces are told apart."""
 FRAME_ROUNDS = 200
 """Bootstrap rounds of frame figures: a corpus has a hundred times more frames than files."""
 
@@ -79,6 +83,9 @@ class Evaluation:
         frames: frame figures, likewise.
         sources: AUC per source and detector; a class that a source lacks is taken from all others.
         forgers: AUC per forger and detector, each against all real files.
+        manipulations: likewise per type of manipulation, of videos and of photos apart; empty where no file
+            has one.
+        widths: likewise per width of the face.
         shuffled: per temporal detector, its AUC with frames in order and in random order; empty without.
         published: the papers' figures beside those measured, where the corpus is one of theirs.
         verdicts: how many real and forged files were called what.
@@ -89,6 +96,8 @@ class Evaluation:
     frames: dict[str, Figures]
     sources: dict[str, dict[str, Figures]]
     forgers: dict[str, dict[str, Figures]]
+    manipulations: dict[str, dict[str, Figures]]
+    widths: dict[str, dict[str, Figures]]
     shuffled: dict[str, Figures]
     published: tuple[Comparison, ...]
     verdicts: dict[str, int]
@@ -119,11 +128,41 @@ def evaluation(
             kind: _aucs([file for file in files if file.label == 0 or file.kind == kind], calibration)
             for kind in sorted({file.kind for file in files if file.label == 1})
         },
+        manipulations=manipulation_figures(files, calibration),
+        widths=width_figures(files, calibration),
         shuffled=shuffled_figures(files),
         published=compare(files, calibration),
         verdicts=count_verdicts(files, thresholds),
         thresholds={"fake": thresholds[0], "real": thresholds[1]},
     )
+
+
+def manipulation_figures(
+    files: Sequence[ScoredFile], calibration: Calibration
+) -> dict[str, dict[str, Figures]]:
+    """AUC per type of manipulation and detector, videos against genuine videos and photos against photos."""
+    found = {}
+    for still, medium in ((False, "videos"), (True, "photos")):
+        own = [file for file in files if file.logits and file.still is still]
+        genuine = [file for file in own if file.label == 0]
+        forged = [file for file in own if file.label == 1 and file.manipulation]
+        for manipulation in sorted({file.manipulation for file in forged}):
+            chosen = [file for file in forged if file.manipulation == manipulation]
+            found[f"{manipulation}, {medium}"] = _aucs([*genuine, *chosen], calibration)
+    return found
+
+
+def width_figures(files: Sequence[ScoredFile], calibration: Calibration) -> dict[str, dict[str, Figures]]:
+    """AUC per width of the face and detector."""
+    known = [file for file in files if file.face_width_px]
+    found = {}
+    for low, high in itertools.pairwise((0, *WIDTHS_PX, sys.maxsize)):
+        there = [file for file in known if low <= file.face_width_px < high]
+        if len({file.label for file in there}) == 2:
+            found[f"from {low} px" if high == sys.maxsize else f"{low} to {high - 1} px"] = _aucs(
+                there, calibration
+            )
+    return found
 
 
 def by_detector(files: Sequence[ScoredFile], calibration: Calibration) -> dict[str, Judged]:
@@ -303,8 +342,13 @@ def _judged(files: Sequence[ScoredFile], scores: Sequence[float]) -> Judged:
     return Judged(
         labels=np.array([file.label for file in files], np.int64),
         scores=np.array(scores, np.float64),
-        identities=np.array([file.identity for file in files], np.str_),
+        identities=np.array([_drawn_with(file) for file in files], np.str_),
     )
+
+
+def _drawn_with(file: ScoredFile) -> str:
+    """What the bootstrap draws whole: where generators were left out, the source, else the person."""
+    return file.identity if file.fold is None else file.source
 
 
 def _aucs(files: Sequence[ScoredFile], calibration: Calibration) -> dict[str, Figures]:

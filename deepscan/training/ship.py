@@ -94,13 +94,15 @@ else:
 class Shipped:
     """What came of one export: the file, how it is stored, and how far its scores stray from float.
 
-    ``refused``: how far those of the int8 files strayed that were tried before.
+    ``refused``: how far those of the int8 files strayed that were tried before. ``encoder``: name of the one
+    that the file tunes; empty where it is a whole network.
     """
 
     path: Path
     precision: str
     gap: ScoreGap
     refused: tuple[ScoreGap, ...] = ()
+    encoder: str = ""
 
 
 def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int8: bool = True) -> Shipped:
@@ -177,6 +179,8 @@ def enter_detector(
     table = read_table(weights)
     gap = {"float_gap_largest": round(shipped.gap.largest, 5), "float_gap_mean": round(shipped.gap.mean, 6)}
     entry = manifest_entry(shipped.path, **facts, spec_version="1", precision=shipped.precision)
+    if shipped.encoder:
+        entry["encoder"] = shipped.encoder
     entry["metrics"] = gap
     entry["calibration"] = {"temperature": 1.0, "bias": 0.0, "weight": 1.0}
     table.setdefault("detectors", {})[detector] = entry
@@ -237,7 +241,7 @@ def read_table(weights: Path) -> dict[str, Any]:
 
 def write_table(weights: Path, table: Mapping[str, Any]) -> None:
     """Write the manifest beside its place, then move it there."""
-    order = [key for key in ("fusion", "detectors", "faces") if key in table]
+    order = [key for key in ("fusion", "detectors", "encoders", "faces") if key in table]
     partial = weights / f"{MANIFEST}.partial"
     partial.write_text(tomli_w.dumps({key: table[key] for key in order}), encoding="utf-8")
     partial.replace(weights / MANIFEST)

@@ -100,6 +100,7 @@ def export(
     from deepscan.training import provenance
     from deepscan.training.prepare import load_index
     from deepscan.training.ship import bring_face_models, enter_detector, ship
+    from deepscan.weights import Weights
 
     samples = load_index(cache)
     made_of = provenance.Provenance(
@@ -109,8 +110,14 @@ def export(
         recipe or UNKNOWN,
     )
     weights.mkdir(parents=True, exist_ok=True)
-    shipped = ship(detector, checkpoint, cache, weights, try_int8=int8)
-    if recipe is None:
+    if detector == "gend":
+        from deepscan.training.tuning.shipping import ship_tuning
+        from deepscan.training.tuning.start import start
+
+        shipped = ship_tuning(start(str(checkpoint)), cache, weights, bring=Weights().path("gend"))
+    else:
+        shipped = ship(detector, checkpoint, cache, weights, try_int8=int8)
+    if recipe is None and detector != "gend":
         made_of = replace(made_of, recipe=provenance.recipe(checkpoint))
     enter_detector(weights, shipped, detector, made_of)
     bring_face_models(weights)
@@ -143,6 +150,15 @@ def calibrate(
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw the cross-validated ensemble as PNG.")
     ] = None,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="As for `deepscan evaluate`: fit on their scores.",
+        ),
+    ] = None,
 ) -> None:
     """Fit temperatures, fusion and thresholds on labelled files that training never saw.
 
@@ -152,6 +168,7 @@ def calibrate(
     from deepscan.training.calibrate import fit
     from deepscan.training.corpora import read_corpora
     from deepscan.training.figures import cross_validated, detector_figures, fusion_figures
+    from deepscan.training.folds import score_by_folds
     from deepscan.training.plots import write_plots
     from deepscan.training.score import RegionScanner, load_scores, resume_scores, scan_config
     from deepscan.training.ship import enter_calibration
@@ -160,12 +177,18 @@ def calibrate(
     if corpora:
         rows = read_corpora(corpora, kind or ())
         with counted("scoring", len(rows)) as progress:
-            files = resume_scores(
-                scores,
-                rows,
-                lambda: RegionScanner(scan_config(weights, "cpu")),
-                read_manifest(weights),
-                lambda file: progress.said(file.file),
+            files = (
+                score_by_folds(
+                    rows, folds, scores, lambda file: progress.said(file.file), weights=weights, device="cpu"
+                )
+                if folds
+                else resume_scores(
+                    scores,
+                    rows,
+                    lambda: RegionScanner(scan_config(weights, "cpu")),
+                    read_manifest(weights),
+                    lambda file: progress.said(file.file),
+                )
             )
     elif scores.exists():
         files = load_scores(scores)

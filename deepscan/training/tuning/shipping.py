@@ -1,0 +1,74 @@
+"""A tuning -> a weights folder that a scan can load: the encoder once, the tuning, their entries."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepscan.detectors.gend import SPEC
+from deepscan.runtime import Session
+from deepscan.training.data import View, load_faces
+from deepscan.training.encoder_onnx import export_encoder, save_tuning
+from deepscan.training.export import ScoreGap
+from deepscan.training.nets.gend import GenD
+from deepscan.training.prepare import Sample, load_index
+from deepscan.training.ship import Shipped, manifest_entry, read_table, write_table
+from deepscan.training.step import normalise
+from deepscan.training.tuning.crops import cut
+from deepscan.training.tuning.faults import Faults
+
+ENCODER = "clip_vit_b16"
+ENCODER_LICENCE = "MIT"
+"""OpenAI's, of the weights of CLIP."""
+CHECKED = 48
+
+
+def ship_tuning(net: GenD, cache: Path, weights: Path, *, bring: Path | None = None) -> Shipped:
+    """Put a tuning into a weights folder, and the encoder where the folder lacks it.
+
+    Args:
+        net: encoder and tuning.
+        cache: prepared faces, on which the file's scores are compared with torch's.
+        weights: the folder.
+        bring: an encoder file to copy; None exports that of ``net``.
+    """
+    encoder, tuning = weights / f"{ENCODER}.onnx", weights / "gend.safetensors"
+    weights.mkdir(parents=True, exist_ok=True)
+    if not encoder.exists():
+        if bring is None:
+            export_encoder(net, encoder)
+        else:
+            shutil.copy(bring, encoder)
+    table = read_table(weights)
+    table.setdefault("encoders", {})[ENCODER] = manifest_entry(encoder, licence=ENCODER_LICENCE)
+    write_table(weights, table)
+    save_tuning(net, tuning)
+    samples = load_index(cache)
+    chosen = np.linspace(0, len(samples) - 1, min(CHECKED, len(samples))).round().astype(int)
+    pixels = np.stack([clean_crop(cache, samples[int(i)]) for i in chosen])
+    session = Session(encoder, tuning=tuning)
+    rounded = [session.run(one[None], ["probability"])["probability"] for one in pixels]
+    gap = ScoreGap.between(torch_scores(net, pixels), np.concatenate(rounded))
+    return Shipped(tuning, "int8 weights", gap, encoder=ENCODER)
+
+
+def clean_crop(cache: Path, sample: Sample) -> NDArray[np.uint8]:
+    """The middle frame of a sample as a scan cuts it, ``(224, 224, 3)`` uint8."""
+    faces = load_faces(cache / sample.folder)
+    face = faces.take([len(faces.frames) // 2])
+    return cut(face.frames[0], face, View(), Faults())
+
+
+def torch_scores(net: GenD, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Probabilities ``(N,)`` of crops ``(N, 224, 224, 3)`` in float32."""
+    net.eval()
+    with torch.no_grad():
+        found = [
+            net.probability(net(normalise(torch.from_numpy(pixels[i : i + 1]), SPEC)))
+            for i in range(len(pixels))
+        ]
+    return torch.cat(found).numpy()
