@@ -46,6 +46,9 @@ BATCH_FRAMES = 64
 BATCH_CLIPS = 16
 QUIET, USUAL = 4, 2  # severities of ONNX Runtime's log: fatal only, warnings and worse
 
+# For Windows, whose build asks no variable, and where ONNX Runtime was loaded before deepscan.
+onnxruntime.disable_telemetry_events()
+
 
 class Network(Protocol):
     """What a detector asks: a network loaded here, or one that another process has.
