@@ -71,6 +71,8 @@ class Scanner:
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:
             status, error = failure.status, str(failure)
+        except OSError as failure:  # gone, locked or failing since it was opened, or a limit of the system's
+            status, error = "unreadable", f"{path} cannot be read ({failure.strerror or failure})"
         except ScoreError as failure:
             raise ScoreError(f"{path}: {failure}") from failure
         said: tuple[Verdict | None, float | None] = None, None

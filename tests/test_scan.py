@@ -18,6 +18,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import deepscan
+from deepscan import media
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.errors import ScoreError, WeightsError
@@ -296,6 +297,20 @@ def run(code: str, *arguments: object) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def test_a_file_that_fails_while_it_is_read_is_unreadable(
+    scanner: Scanner, two_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It vanished, its disk fails, or the system lets nobody open more files."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files", str(two_faces))
+
+    monkeypatch.setattr(media, "begin", gone)
+    report = scanner.scan(two_faces)
+    assert (report.status, report.verdict) == ("unreadable", None)
+    assert report.error == f"{two_faces} cannot be read (Too many open files)"
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
