@@ -67,15 +67,6 @@ class Network(Protocol):
         """As ``Session.run``."""
 
 
-def thread_count(threads: int | None = None, jobs: int = 1) -> int:
-    """Threads for one worker: as asked for, else this process's share of the cores it may run on."""
-    if threads is not None:
-        return threads
-    # macOS and Windows have no such mask
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jobs)
-
-
 def side_by_side(threads: int) -> tuple[int, int]:
     """How networks share a worker's threads on a CPU: how many run at once, and the threads of each.
 

@@ -23,9 +23,10 @@ from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
 from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
+from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
 from deepscan.results import FileReport, Status, TrackReport
-from deepscan.runtime import Network, side_by_side, thread_count
+from deepscan.runtime import Network, side_by_side
 from deepscan.weights import Weights
 
 Load = Callable[[ScanConfig, Weights], Mapping[str, Network]]
