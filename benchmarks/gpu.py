@@ -26,8 +26,8 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Detector
 from deepscan.devices import gpu_count
+from deepscan.limits import thread_count
 from deepscan.networks import Placement, load_placed, place
-from deepscan.runtime import thread_count
 from deepscan.scan import Scanner
 from deepscan.weights import Weights, find_root
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deepscan import __version__
-from deepscan.runtime import thread_count
+from deepscan.limits import thread_count
 from deepscan.weights import find_root
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from peer_nets import EfficientNetB4, MobileNetQuarter, ResNet50, RetinaFace
 from rich.table import Table
 
 from deepscan.config import ScanConfig
-from deepscan.runtime import thread_count
+from deepscan.limits import thread_count
 from deepscan.scan import Scanner
 
 FRAMES = 32

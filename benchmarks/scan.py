@@ -23,7 +23,7 @@ from rich.table import Table
 from stages import STAGES, StageClock, watch
 
 from deepscan.config import ScanConfig
-from deepscan.runtime import thread_count
+from deepscan.limits import thread_count
 from deepscan.scan import Scanner
 from deepscan.weights import find_root
 

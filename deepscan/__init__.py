@@ -27,6 +27,10 @@ __all__ = ["FileReport", "ScanConfig", "__version__", "scan"]
 
 __version__ = "0.1.0"
 
+# Nothing leaves the machine: ONNX Runtime reads this once, when it is loaded, and would else keep a device id
+# and events below the user's cache and send them to its maker. Worker processes inherit it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 def _scan(path: str | os.PathLike[str], config: ScanConfig | None = None) -> FileReport:
     """Scan one video or photo.

@@ -18,10 +18,12 @@ import contextlib
 import logging
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -229,7 +231,7 @@ def find_detector(model: Path) -> Path:
 
 def _load(path: Path, providers: list[str], threads: int) -> Any:
     """InsightFace's SCRFD around the file; its import is slow, so it waits until a face is looked for."""
-    with _hushed():
+    with _hushed(), _without_requests():
         from insightface.model_zoo import get_model
 
         try:
@@ -251,6 +253,21 @@ def _load(path: Path, providers: list[str], threads: int) -> Any:
         )
     model.nms_thresh = NMS_IOU
     return model
+
+
+@contextlib.contextmanager
+def _without_requests() -> Iterator[None]:
+    """An empty module stands in for ``requests`` where that is not loaded yet.
+
+    InsightFace's downloader, which nothing here uses, imports it, and it opens a socket to learn of IPv6.
+    """
+    stand_in = ModuleType("requests")
+    sys.modules.setdefault("requests", stand_in)
+    try:
+        yield
+    finally:
+        if sys.modules.get("requests") is stand_in:
+            del sys.modules["requests"]
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.devices import PROVIDERS, Placed, candidates, gpu_count
 from deepscan.errors import DeepscanError
+from deepscan.limits import thread_count
 from deepscan.precision import can_rewrite
-from deepscan.runtime import Computed, Network, Session, return_freed_memory, side_by_side, thread_count
+from deepscan.runtime import Computed, Network, Session, return_freed_memory, side_by_side
 from deepscan.weights import Weights
 
 REPAIR = "`deepscan doctor` says how to repair it, and --device cpu asks for no GPU"

@@ -47,6 +47,9 @@ BATCH_FRAMES = 64
 BATCH_CLIPS = 16
 QUIET, USUAL = 4, 2  # severities of ONNX Runtime's log: fatal only, warnings and worse
 
+# For Windows, whose build asks no variable, and where ONNX Runtime was loaded before deepscan.
+onnxruntime.disable_telemetry_events()
+
 
 class Network(Protocol):
     """What a detector asks: a network loaded here, or one that another process has.
@@ -63,15 +66,6 @@ class Network(Protocol):
 
     def run(self, pixels: NDArray[np.uint8], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """As ``Session.run``."""
-
-
-def thread_count(threads: int | None = None, jobs: int = 1) -> int:
-    """Threads for one worker: as asked for, else this process's share of the cores it may run on."""
-    if threads is not None:
-        return threads
-    # macOS and Windows have no such mask
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jobs)
 
 
 def side_by_side(threads: int) -> tuple[int, int]:

@@ -23,9 +23,10 @@ from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
 from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
+from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
 from deepscan.results import FileReport, Status, TrackReport
-from deepscan.runtime import Network, side_by_side, thread_count
+from deepscan.runtime import Network, side_by_side
 from deepscan.weights import Weights
 
 Load = Callable[[ScanConfig, Weights], Mapping[str, Network]]
@@ -71,6 +72,8 @@ class Scanner:
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:
             status, error = failure.status, str(failure)
+        except OSError as failure:  # gone, locked or failing since it was opened, or a limit of the system's
+            status, error = "unreadable", f"{path} cannot be read ({failure.strerror or failure})"
         except ScoreError as failure:
             raise ScoreError(f"{path}: {failure}") from failure
         said: tuple[Verdict | None, float | None] = None, None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import deepscan  # noqa: F401  # turns ONNX Runtime's telemetry off before a test loads that
 from tests.media import make
 
 

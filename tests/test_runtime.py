@@ -19,7 +19,8 @@ from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.detector import Detector
 from deepscan.errors import ScoreError, WeightsError
-from deepscan.runtime import Session, return_freed_memory, side_by_side, thread_count
+from deepscan.limits import thread_count
+from deepscan.runtime import Session, return_freed_memory, side_by_side
 from tests.doubles import brightness_net
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import deepscan
+from deepscan import media
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.errors import ScoreError, WeightsError
@@ -298,6 +299,20 @@ def run(code: str, *arguments: object) -> str:
     return done.stdout.strip()
 
 
+def test_a_file_that_fails_while_it_is_read_is_unreadable(
+    scanner: Scanner, two_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It vanished, its disk fails, or the system lets nobody open more files."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files", str(two_faces))
+
+    monkeypatch.setattr(media, "begin", gone)
+    report = scanner.scan(two_faces)
+    assert (report.status, report.verdict) == ("unreadable", None)
+    assert report.error == f"{two_faces} cannot be read (Too many open files)"
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = "{'numpy', 'cv2', 'av', 'onnxruntime', 'insightface', 'torch'}"
     assert run(f"import sys, deepscan; print(sorted({heavy} & set(sys.modules)))") == "[]"
@@ -310,7 +325,7 @@ def test_a_scan_never_imports_torch_and_opens_no_socket(root: Path, two_faces: P
 
         def no_network(event, arguments):
             if event.startswith(("socket.", "urllib.", "http.", "ftplib.", "smtplib.")):
-                raise AssertionError(f"the scan touched the network: {event} {arguments}")
+                print(event, arguments)  # whoever catches every error would swallow one that is raised here
 
         sys.addaudithook(no_network)
         from pathlib import Path

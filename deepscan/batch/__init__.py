@@ -2,7 +2,8 @@
 
 ::
 
-    walk.py      paths, lists of names and globs -> the files to scan
+    lists.py     lists of names -> paths
+    walk.py      paths and globs -> the files to scan
     run.py       what is known of a run before its first file, and the files so far
     pool.py      files -> reports in input order; the parent's side of the workers and their limits
     process.py   what runs inside a worker process
@@ -28,10 +29,11 @@ Choices where nothing else says so:
 from __future__ import annotations
 
 from deepscan.batch.baseline import Baseline, read_baseline, write_baseline
+from deepscan.batch.lists import STDIN, read_names
 from deepscan.batch.pool import scan_files
 from deepscan.batch.run import RunReport, begin
 from deepscan.batch.store import ResultStore, open_store
-from deepscan.batch.walk import STDIN, Survey, read_names, survey
+from deepscan.batch.walk import Survey, survey
 
 __all__ = [
     "STDIN",

@@ -31,8 +31,8 @@ from deepscan.batch.signals import block_ctrl_c
 from deepscan.batch.store import ResultStore
 from deepscan.config import ScanConfig
 from deepscan.errors import WorkerError
+from deepscan.limits import memory_note, thread_count
 from deepscan.results import FileReport
-from deepscan.runtime import thread_count
 from deepscan.scan import Scanner
 
 # Decoders and allocators leak and fragment a little with every file; a fresh process costs a few seconds.
@@ -146,6 +146,7 @@ class Worker:
             else:
                 cause = cause_of_death(death.exitcode)
                 sentence = f"{path}: the worker process died while scanning this file ({cause})"
+                sentence += memory_note()
             report = replace(failure(path, "crashed", sentence), trace=self._last_words())
         self._loaded = False
         content = None if prepared is None else prepared.sha256
@@ -167,8 +168,8 @@ class Worker:
             self._call(0, process.load)
         except ProcessExpired as death:
             raise WorkerError(
-                f"a worker process died while it loaded the networks ({cause_of_death(death.exitcode)}); "
-                "check the free memory, or try fewer --jobs"
+                f"a worker process died while it loaded the networks ({cause_of_death(death.exitcode)})"
+                f"{memory_note()}; check the free memory, or try fewer --jobs"
             ) from death
         self._loaded = True
 
@@ -184,12 +185,12 @@ class Worker:
             CancelledError: the worker was stopped.
         """
         for attempt in range(2):
-            with self._lock:
-                if self._stopped:
-                    raise CancelledError
-                future = self._running_pool().schedule(function, args, kwargs, timeout=timeout_s or None)
-                self._waiting = future
             try:
+                with self._lock:
+                    if self._stopped:
+                        raise CancelledError
+                    future = self._running_pool().schedule(function, args, kwargs, timeout=timeout_s or None)
+                    self._waiting = future
                 return future.result()
             except BrokenProcessPool as error:
                 # The process died before it took the call: of what an earlier file left behind, or at once.

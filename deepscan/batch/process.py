@@ -22,6 +22,7 @@ from typing import Protocol
 from deepscan.batch.store import ResultStore
 from deepscan.config import ScanConfig
 from deepscan.errors import DeepscanError
+from deepscan.limits import named
 from deepscan.results import FileReport, Status
 from deepscan.weights import sha256
 
@@ -74,8 +75,9 @@ def stand_apart(log_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides what comes of it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 2)
-    os.close(log)
+    if log != 2:  # it is where stderr was closed
+        os.dup2(log, 2)
+        os.close(log)
     faulthandler.enable(2, all_threads=False)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -170,7 +172,9 @@ def failure(path: Path, status: Status, error: str, seconds: float = 0.0) -> Fil
 
 
 def _bug(path: Path, error: Exception, seconds: float = 0.0) -> FileReport:
-    sentence = f"{path}: scanning this file failed ({type(error).__name__}: {error})"
+    limit = named(error)
+    what = f"{type(error).__name__}: {error}" if limit is None else limit
+    sentence = f"{path}: scanning this file failed ({what})"
     return replace(failure(path, "crashed", sentence, seconds), trace=traceback.format_exc())
 
 

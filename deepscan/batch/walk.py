@@ -1,9 +1,10 @@
-"""Paths, lists of names and globs -> the files to scan.
+"""Paths and globs -> the files to scan; see ``lists.py`` for lists of names.
 
 - Directories are walked in full. Hidden files count like any other, because a leading dot must not get a
   file past a gate, and links to directories are followed, each directory once.
-- In a directory only media files are taken, told by their content. A file that cannot be read is taken too,
-  and so is a directory that cannot be listed: both come back as ``unreadable`` instead of being passed over.
+- In a directory only media files are taken, told by their content. What cannot be looked at is taken, too: a
+  file that may not be read, a link that leads nowhere or where nobody may look, a directory that cannot be
+  listed, an entry that vanishes in between. All come back as ``unreadable`` and end nothing.
 - A path that is named, on the command line or in a list, is always taken; globs exclude only what is found in
   directories. A path on the command line that does not exist is a mistake of the caller's; one in a list,
   which may have been made a while ago, is reported as ``unreadable``.
@@ -12,7 +13,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,8 +21,6 @@ from pathlib import Path
 
 from deepscan.errors import UsageError
 from deepscan.media import is_media
-
-STDIN = Path("-")
 
 
 @dataclass(frozen=True)
@@ -52,35 +51,14 @@ def survey(paths: Sequence[Path], *, listed: Sequence[Path] = (), exclude: Seque
         UsageError: one of ``paths`` does not exist.
     """
     for path in paths:
-        if not os.path.lexists(path):
+        if _is_missing(path):
             raise UsageError(f"{path}: no such file or directory")
     found: dict[str, Path] = {}
     walk = _Walk(exclude)
     for path in (*paths, *listed):
-        for file in walk.files(path) if path.is_dir() else (path,):
+        for file in walk.files(path) if _is_directory(path) else (path,):
             found.setdefault(os.path.abspath(file), file)
     return Survey(tuple(sorted(found.values(), key=str)), walk.left_out, walk.excluded)
-
-
-def read_names(source: Path) -> list[Path]:
-    """The paths that a list names, one a line, or separated by NUL when there is a NUL in it.
-
-    Names are bytes, as ``find`` writes them: they need not be UTF-8. ``-`` reads standard input.
-
-    Raises:
-        UsageError: the list cannot be read.
-    """
-    try:
-        data = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{source}: this list of files cannot be read ({error.strerror})") from error
-    if b"\0" in data:
-        names = data.split(b"\0")
-    else:
-        names = data.split(b"\n")
-        if all(name.endswith(b"\r") for name in names if name):  # written on Windows
-            names = [name.removesuffix(b"\r") for name in names]
-    return [Path(os.fsdecode(name)) for name in names if name]
 
 
 class _Walk:
@@ -101,16 +79,18 @@ class _Walk:
                 if (status.st_dev, status.st_ino) in self._entered:
                     continue
                 self._entered.add((status.st_dev, status.st_ino))
-                entries = sorted(directory.iterdir())
             except OSError:
                 yield directory
                 continue
+            entries, whole = _listed(directory)
+            if not whole:
+                yield directory
             for entry in entries:
                 if self._is_excluded(entry, top):
                     self.excluded += 1
-                elif entry.is_dir():
+                elif _is_directory(entry):
                     pending.append(entry)
-                elif entry.is_file() and (not os.access(entry, os.R_OK) or is_media(entry)):
+                elif _is_wanted(entry):
                     yield entry
                 else:
                     self.left_out += 1
@@ -121,3 +101,46 @@ class _Walk:
             fnmatchcase(below if "/" in pattern else entry.name, pattern.removeprefix("/"))
             for pattern in self._exclude
         )
+
+
+def _listed(directory: Path) -> tuple[list[Path], bool]:
+    """What a directory holds, sorted, and whether that is all of it."""
+    names: list[str] = []
+    try:
+        with os.scandir(directory) as entries:
+            names.extend(entry.name for entry in entries)
+    except OSError:
+        return [directory / name for name in sorted(names)], False
+    return [directory / name for name in sorted(names)], True
+
+
+def _is_missing(path: Path) -> bool:
+    """There is certainly nothing of this name; where nobody may look, there may be something."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_wanted(entry: Path) -> bool:
+    """Media, or a file of which nobody can tell; pipes, sockets and devices are none."""
+    try:
+        if not stat.S_ISREG(os.stat(entry).st_mode):
+            return False
+        if is_media(entry):
+            return True
+        with open(entry, "rb") as file:
+            file.read(1)
+    except OSError:
+        return True
+    return False

@@ -6,6 +6,7 @@ completion answer at once; each command loads what it needs when it runs.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from typing import Annotated, ClassVar, NoReturn
 
 import typer
 
-from deepscan.cli import doctor, evaluate, scan, schema, train, weights
+from deepscan import limits
+from deepscan.cli import doctor, evaluate, scan, schema, streams, train, weights
 from deepscan.cli.exit_codes import ERROR
 from deepscan.cli.group import MARKUP, ScanByDefault
 from deepscan.errors import DeepscanError
@@ -63,15 +65,17 @@ def deepscan(
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        # A character that the terminal's encoding lacks must not end a run.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:] if args is None else args))
+    streams.prepare()
+    code = run(sys.argv[1:] if args is None else args)
+    error = streams.flushed()
+    if error is not None and not isinstance(error, BrokenPipeError):
+        code = _complain(f"standard output cannot be written ({error.strerror})")
+    sys.exit(ERROR if error is not None else code)
 
 
 def run(args: Sequence[str]) -> int:
     """Run the command line; whatever happens, the answer is one of the documented exit codes."""
+    streams.fit_columns(os.environ)
     try:
         return int(
             typer.main.get_command(app).main(list(args), prog_name="deepscan", standalone_mode=False) or 0
@@ -90,6 +94,9 @@ def run(args: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
+        limit = limits.named(error)
+        if limit is not None:
+            return _complain(f"nothing is decided: {limit}")
         return _complain(
             f"internal error, nothing is decided ({type(error).__name__}: {error}); -v shows where"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from deepscan import limits
 from deepscan.cli.exit_codes import ERROR
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Check the installation: versions, ONNX Runtime, model files. Exit code 2 when something is broken."""
+    limits.check(jobs=1, threads=limits.thread_count())
     failed = False
     for finding in examine(weights, face_model):
         failed = failed or finding.state == "fail"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from deepscan.errors import UsageError
 
@@ -17,6 +18,34 @@ def check_writable(path: Path) -> None:
     """Whether ``opened`` will do, before hours are spent on what shall be written. Raises UsageError."""
     if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
         raise UsageError(f"{path}: this file cannot be written; choose another folder or name")
+
+
+class _Output(io.TextIOWrapper):
+    """A text stream to a file or device; raises UsageError, which names it, where it cannot be written."""
+
+    def __init__(self, path: Path, binary: IO[bytes]) -> None:
+        super().__init__(binary, encoding="utf-8", newline="\n")
+        self._path = path
+        self._failed = False
+
+    def write(self, text: str, /) -> int:
+        """As ``TextIO.write``."""
+        with self._named():
+            return len(text) if self._failed else super().write(text)
+
+    def flush(self) -> None:
+        """As ``TextIO.flush``."""
+        with self._named():
+            if not self._failed:
+                super().flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failed = True  # what waits in the buffer would fail once more, and hide this error
+            raise UsageError(f"{self._path}: this file cannot be written ({error.strerror})") from error
 
 
 @contextmanager
@@ -28,30 +57,40 @@ def opened(path: Path | None) -> Iterator[TextIO]:
     neither must be replaced by a file.
 
     Raises:
-        UsageError: ``path`` cannot be written.
+        UsageError: ``path`` cannot be written, or there is no standard output.
     """
     if path is None:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: nobody would see the report; name a file with -o")
         yield sys.stdout
         return
-    if path.is_dir():
-        raise UsageError(f"{path}: the report cannot be written here, this is a directory")
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-        return
-    path = path.resolve()
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise UsageError(f"{path}: the report cannot be written here ({error.strerror})") from error
+        special = path.exists() and not path.is_file()
+        if path.is_dir():
+            raise UsageError(f"{path}: the report cannot be written here, this is a directory")
+        path = path if special else path.resolve()
+        if special:
+            name, binary = None, path.open("wb")
+        else:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
+            binary = os.fdopen(handle, "wb")
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: the report cannot be written here ({reason})") from error
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        stream = _Output(path, binary)
+        yield stream
+        stream.flush()
+        stream.close()
+        if name is not None:
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
     except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
+        with suppress(OSError, ValueError):
+            binary.close()
+        if name is not None:
+            with suppress(OSError):
+                os.unlink(name)
         raise
 
 

@@ -16,20 +16,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+ROOMY_COLUMNS = 72
+"""Columns from which a bar fits on one line; where there are fewer, the count stands alone."""
+
 
 class ScanProgress:
     """Counts finished files; shows nothing when stderr is no terminal or nobody wants it."""
 
     def __init__(self, total: int, *, wanted: bool) -> None:
-        console = Console(file=sys.stderr)
         self._bar: Progress | None = None
-        if wanted and console.is_terminal:
+        if not wanted or sys.stderr is None:
+            return
+        console = Console(file=sys.stderr)
+        if console.is_terminal:
+            roomy = console.width >= ROOMY_COLUMNS
             self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("scanning"),
-                BarColumn(),
+                *([SpinnerColumn(), TextColumn("scanning"), BarColumn()] if roomy else []),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                *([TimeRemainingColumn()] if roomy else []),
                 console=console,
                 transient=True,
                 # Results are printed to stdout, which need not be the terminal that shows the bar.

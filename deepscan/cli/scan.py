@@ -18,11 +18,19 @@ OUTPUT = "Output"
 EARLIER = "Earlier runs"
 
 
+def _path(text: str) -> Path:
+    """A name from the command line; an empty one, of a variable that is not set, would be this directory."""
+    if not text:
+        raise UsageError("a path is empty; name a file or directory (`.` is this one)")
+    return Path(text)
+
+
 def scan(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
+            parser=_path,
             help="Videos, photos, or directories to walk; `-` reads names from standard input.",
             show_default=False,
         ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from deepscan import limits
 from deepscan.cli.exit_codes import ERROR, exit_code
 from deepscan.cli.reports import Outputs, opened_reports
 from deepscan.errors import UsageError
@@ -45,12 +46,17 @@ def run_scan(paths: list[Path], file_list: Path | None, flags: dict[str, Any], w
     Raises:
         UsageError: nothing is named, or a setting, an input or an output cannot be used.
     """
-    from deepscan import batch
-    from deepscan.cli.interrupt import Interrupt
-    from deepscan.cli.output import check_writable, opened
+    limits.check(jobs=1, threads=1)  # what is imported from here on needs as much
+
     from deepscan.config import load
 
     config = load({**flags, "evidence": wanted.outputs.pictures or None})
+    limits.check(config.jobs, limits.thread_count(config.threads, config.jobs))
+
+    from deepscan import batch
+    from deepscan.cli.interrupt import Interrupt
+    from deepscan.cli.output import check_writable, opened
+
     found = _survey(paths, file_list, config)
     known = batch.Baseline({}) if config.baseline is None else batch.read_baseline(config.baseline)
     if wanted.baseline is not None:

@@ -119,7 +119,7 @@ def face_models() -> tuple[FaceEngine, FaceMesh]:
     """What finds faces and their meshes: the shipped models, on the CPU."""
     from deepscan.devices import CPU
     from deepscan.faces import FaceEngine
-    from deepscan.runtime import thread_count
+    from deepscan.limits import thread_count
     from deepscan.training.mesh import FaceMesh
     from deepscan.weights import Weights
 

@@ -139,21 +139,21 @@ class HtmlReport:
 
     def end(self, run: RunReport) -> None:
         """Write the page."""
-        style = files("deepscan.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-        page = self._templates.get_template("page.html.jinja").stream(
-            run=run,
-            style=Markup(style),
-            style_hash=digest,
-            totals=totals(run),
-            kinds=[(kind, self._kinds[kind]) for kind in KINDS],
-            sections=self._rendered(),
-            made=self._now.strftime("%Y-%m-%d %H:%M UTC"),
-            versions=_versions(run),
-            settings=_settings(run),
-        )
-        self._stream.writelines(page)
-        self._sections.close()
+        with self._sections:
+            style = files("deepscan.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
+            digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+            page = self._templates.get_template("page.html.jinja").stream(
+                run=run,
+                style=Markup(style),
+                style_hash=digest,
+                totals=totals(run),
+                kinds=[(kind, self._kinds[kind]) for kind in KINDS],
+                sections=self._rendered(),
+                made=self._now.strftime("%Y-%m-%d %H:%M UTC"),
+                versions=_versions(run),
+                settings=_settings(run),
+            )
+            self._stream.writelines(page)
 
     def _rendered(self) -> Iterator[Markup]:
         self._sections.seek(0)

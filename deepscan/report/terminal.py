@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FACES_SHOWN = 4
 WARNINGS_SHOWN = 3
 TITLE_WIDTH = max(len(spec.title) for spec in SPECS.values())
+LABEL_WIDTH = 9
+ROOMY_COLUMNS = 60
+"""Columns from which labels and bars stand beside what they belong to; below, everything is one column."""
 
 VERDICT_STYLES = {"fake": "bold white on red", "real": "bold green", "uncertain": "bold black on yellow"}
 NO_VERDICT_STYLE = "bold magenta"
@@ -39,6 +42,7 @@ class TerminalReport:
     def __init__(self, console: Console, *, quiet: bool = False, verbose: bool = False) -> None:
         self._console = console
         self._draw = Drawing(console)
+        self._roomy = console.width >= ROOMY_COLUMNS
         self._quiet = quiet
         self._verbose = verbose
         self._several = False
@@ -93,11 +97,19 @@ class TerminalReport:
 
     def _note(self, label: str, text: str, style: str = "") -> None:
         """A labelled line below the file's heading; long ones wrap under themselves."""
+        if not self._roomy:
+            self._column(Text().append(f"{label}: " if label else "", "dim").append(text, style))
+            return
         row = Table.grid(padding=(0, 1))
-        row.add_column(width=9, style="dim")
+        row.add_column(width=LABEL_WIDTH, style="dim")
         row.add_column(style=style)
         row.add_row(label, Text(text))
         self._console.print(Padding(row, (0, 0, 0, 2), expand=False))
+
+    def _column(self, text: Text) -> None:
+        """A paragraph of the narrow layout."""
+        text.overflow = "fold"
+        self._console.print(Padding(text, (0, 0, 0, 1), expand=False))
 
     def _heading(self, file: FileReport) -> Text:
         text = self._label(file.verdict, file.probability, file.status)
@@ -127,25 +139,36 @@ class TerminalReport:
         tracks = sorted(file.tracks, key=lambda track: (-(track.probability or 0.0), track.id))
         shown = tracks if self._verbose else tracks[:FACES_SHOWN]
         for track in shown:
+            if not self._roomy:
+                self._narrow_face(track, timed)
+                continue
             below = 1 if self._draw.pictures else 0  # one picture must not run into the next
             self._console.print(Padding(self._face(track, timed), (0, 0, below, 2), expand=False))
         if hidden := len(tracks) - len(shown):
             noun = "face" if hidden == 1 else "faces"
             self._note("", f"{hidden} less suspicious {noun} not shown (-v shows all)", "dim")
 
-    def _face(self, track: TrackReport, timed: bool) -> Table:
-        heading = Text(f"face {track.id}", style="bold")
+    def _face_heading(self, track: TrackReport, timed: bool) -> Text:
+        heading = Text().append(f"face {track.id}", "bold")
         if timed:
             heading.append(f"  {self._draw.span(track.start_s, track.end_s)}")
         heading.append(f"  {track.face_width_px} px wide  ", style="dim")
-        heading.append_text(self._label(track.verdict, track.probability, "scanned"))
+        return heading.append_text(self._label(track.verdict, track.probability, "scanned"))
+
+    def _narrow_face(self, track: TrackReport, timed: bool) -> None:
+        self._column(self._face_heading(track, timed))
+        for detector in track.detectors:
+            opinion = self._opinion(detector, timed, bar=False)
+            self._column(Text(f"{SPECS[detector.name].title}: ").append_text(opinion))
+
+    def _face(self, track: TrackReport, timed: bool) -> Table:
         rows = Table.grid(padding=(0, 1))
         rows.add_column(width=TITLE_WIDTH)
         rows.add_column(overflow="fold")
         for detector in track.detectors:
             rows.add_row(Text(SPECS[detector.name].title), self._opinion(detector, timed))
         beside = Table.grid()
-        beside.add_row(heading)
+        beside.add_row(self._face_heading(track, timed))
         beside.add_row(rows)
         picture = self._draw.thumbnail(track.thumbnail)
         if picture is None:
@@ -154,12 +177,12 @@ class TerminalReport:
         face.add_row(picture, beside)
         return face
 
-    def _opinion(self, detector: DetectorVerdict, timed: bool) -> Text:
+    def _opinion(self, detector: DetectorVerdict, timed: bool, *, bar: bool = True) -> Text:
         if detector.probability is None:
             return Text(f"no score: {visible(detector.reason or 'unknown reason')}", style="dim")
         counted = detector.name not in self._not_counted
-        text = self._draw.bar(detector.probability, dim=not counted)
-        text.append(f" {percent(detector.probability):>5}")
+        text = self._draw.bar(detector.probability, dim=not counted) if bar else Text()
+        text.append(f" {percent(detector.probability):>5}" if bar else percent(detector.probability))
         if timed and detector.peak is not None:
             text.append(
                 f"  strongest at {self._draw.span(detector.peak.start_s, detector.peak.end_s)}", style="dim"

@@ -79,6 +79,13 @@ def _names(folder: Path, weights: Path) -> Sequence[str]:
     return [str(folder), "--weights", str(weights)]
 
 
+def _marked_list(folder: Path, weights: Path) -> Sequence[str]:
+    """As some shells write every text; read as bytes its NULs would part the names, and `/` be one."""
+    photo = make.photo(folder / "photo.jpg")
+    (folder / "list.txt").write_bytes(f"{photo}\r\n".encode("utf-16"))
+    return ["--file-list", str(folder / "list.txt"), "--weights", str(weights)]
+
+
 def _models(change: Callable[[Path], object]) -> Callable[[Path, Path], Sequence[str]]:
     def prepare(folder: Path, weights: Path) -> Sequence[str]:
         photo = make.photo(folder / "photo.jpg")
@@ -107,6 +114,7 @@ def _not_a_number(root: Path) -> None:
 RUNS: Sequence[RunCase] = (
     RunCase("a folder that links to itself", _loop, 0, 2),
     RunCase("names that attack shells, terminals, reports", _names, 0, 1 + len(HOSTILE_NAMES)),
+    RunCase("a list of files in UTF-16", _marked_list, 0, 1),
     RunCase("a model that cannot be read", _models(_unreadable), 2, None, "cannot be read"),
     RunCase(
         "a model that is missing", _models(lambda root: os.unlink(root / "gml.onnx")), 2, None, "is missing"

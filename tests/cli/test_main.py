@@ -39,6 +39,8 @@ def deepscan(*args: str | bytes, **environment: str) -> subprocess.CompletedProc
         (["docter"], "docter: no such file; did you mean `doctor`?"),
         (["--jsn", "."], "No such option: --jsn"),
         (["scan", "--jsn", "."], "No such option: --jsn"),
+        ([""], "a path is empty; name a file or directory"),
+        (["--json", ".", ""], "a path is empty; name a file or directory"),
         (["scan"], "nothing to scan: name files or directories"),
         (["--json", "--jsonl", "."], "--json and --jsonl are two formats; choose one"),
         (["--device", "gpu", "."], "device must be one of auto, cpu, cuda, tensorrt, not 'gpu'"),
