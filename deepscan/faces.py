@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from deepscan.face_engine import Face, FaceEngine, iou
 from deepscan.media import WINDOW_FRAMES, Frame
 from deepscan.shots import ShotCuts
+from deepscan.turned import Looks
 
 __all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "SkippedFaces", "TrackedFace"]
 
@@ -72,6 +73,7 @@ class FaceTrack:
         boxes: ``(T, 4)`` float32, frame pixels, xyxy.
         points: ``(T, 5, 2)`` float32, frame pixels.
         confidences: ``(T,)`` float32, in [0, 1]; interpolated like the boxes.
+        widths_px: ``(T,)`` float32, of the upright face.
     """
 
     id: int
@@ -79,6 +81,7 @@ class FaceTrack:
     boxes: NDArray[np.float32]
     points: NDArray[np.float32]
     confidences: NDArray[np.float32]
+    widths_px: NDArray[np.float32]
 
     @property
     def start_s(self) -> float:
@@ -90,8 +93,8 @@ class FaceTrack:
 
     @property
     def width_px(self) -> int:
-        """Median width of the boxes."""
-        return round(float(np.median(self.boxes[:, 2] - self.boxes[:, 0])))
+        """Median width of the face, as it is when upright."""
+        return round(float(np.median(self.widths_px)))
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class FaceTracker:
         self._engine = engine
         self._min_face_px = min_face_px
         self._max_faces = max_faces
+        least = CONFIDENCE_TO_STAY * engine.confidence
+        self._looks = Looks(engine, min_face_px=SHRINK * min_face_px, confidence=least)
         self._cuts = ShotCuts()
         self._live: list[_Live] = []
         self._pending: list[Frame] = []
@@ -167,6 +172,7 @@ class FaceTracker:
                 boxes=np.stack([face.box for _, face in seen]),
                 points=np.stack([face.points for _, face in seen]),
                 confidences=np.array([face.confidence for _, face in seen], np.float32),
+                widths_px=np.array([face.width_px for _, face in seen], np.float32),
             )
             for number, seen in sorted(self._handed_on.items())
             if seen
@@ -188,6 +194,7 @@ class FaceTracker:
             if self._pending and (cut or not self._same_window(frame)):
                 yield from self._close_segment()
             if cut:
+                self._looks.cut()
                 self._live = [track for track in self._live if self._cuts.stands(track.face.box)]
             self._pending.append(frame)
             self._window_seen = 0 if frame.window is None else self._window_seen + 1
@@ -234,7 +241,7 @@ class FaceTracker:
     def _look(self, frame: Frame) -> None:
         """Find the faces of a key frame and give each to its track, or a new one."""
         self._key = frame
-        found = self._engine.detect(frame.rgb, confidence=CONFIDENCE_TO_STAY * self._engine.confidence)
+        found = self._looks.detect(frame.rgb)
         matches = self._match(found, frame.pts_s)
         for number, track in enumerate(list(self._live)):
             if number in matches:
@@ -332,12 +339,18 @@ def _centre(box: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _between(before: Face, after: Face, share: float) -> Face:
-    """Linear interpolation, ``share`` of the way from one face to the other."""
+    """Linear interpolation, ``share`` of the way from one face to the other.
+
+    Between two that were found in different turns, the nearer one.
+    """
+    if before.turn_deg != after.turn_deg:
+        return before if share < 0.5 else after
     s = np.float32(share)
     return Face(
         box=before.box + s * (after.box - before.box),
         points=before.points + s * (after.points - before.points),
         confidence=before.confidence + share * (after.confidence - before.confidence),
+        turn_deg=before.turn_deg,
     )
 
 
