@@ -276,13 +276,14 @@ def file_verdict(
 ) -> tuple[Verdict, float | None]:
     """A file's tracks -> its verdict and probability: those of its most suspicious track.
 
-    ``real`` is a claim about everything in the file, so it needs a probability for every track and a file
-    that was read whole; short of that, and with no track at all, the file is ``uncertain`` unless flagged.
+    ``real`` is a claim about everything in the file, so it needs a probability for every track, and a file
+    that was read whole and in which nobody was left out; short of that, and with no track at all, the file
+    is ``uncertain`` unless flagged.
 
     Args:
         probabilities: of the tracks; None for a track that no counted detector could score.
         thresholds: fake and real.
-        whole: nothing of the file is missing.
+        whole: nothing of the file is missing, and no face that matters was left out.
     """
     known = [probability for probability in probabilities if probability is not None]
     if not known:

@@ -118,6 +118,8 @@ def _no_verdict(file: FileReport) -> tuple[str, ...]:
 def _to_get_one(file: FileReport, run: RunReport) -> tuple[str, ...]:
     if file.status != "no_face":
         return ()
+    if file.unjudged:
+        return (_with_the_others(file),)
     if file.skipped:
         return (f"a copy in which a face is at least {run.config.min_face_px} px wide ({_left_out(file)})",)
     return ("footage in which a face is seen from the front",)
@@ -214,6 +216,12 @@ def _caveats(file: FileReport) -> list[str]:
         said.append("No trace that these detectors know was found; that does not prove the file genuine.")
     if file.verdict == "uncertain" and file.status == "partial":
         said.append("A file that could not be read whole is never called real.")
+    said += [
+        f"{counted(skipped.large, 'face')} large enough to judge {_was(skipped.large)} left out: "
+        f"{skipped.reason}. A file with such a face is never called real."
+        for skipped in file.skipped
+        if skipped.large
+    ]
     unscored = [track for track in file.tracks if track.probability is None]
     if unscored and len(unscored) < len(file.tracks):
         said.append(f"{counted(len(unscored), 'other face').capitalize()} could not be judged.")
@@ -232,9 +240,18 @@ def _more_certain(
         _larger_face(track, scored),
         _less_compression(file.media),
         _every_frame(file, track, scored, run),
-        f"the other faces too ({_left_out(file)})" if file.skipped else None,
+        _with_the_others(file) if file.skipped else None,
     ]
     return [phrase for phrase in found if phrase is not None]
+
+
+def _with_the_others(file: FileReport) -> str:
+    options = [skipped.judge_with for skipped in file.skipped if skipped.judge_with]
+    return f"the other faces too{', with ' if options else ''}{listed(options)} ({_left_out(file)})"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _whole_file(file: FileReport) -> str | None:

@@ -21,7 +21,7 @@ later is a new track.
 
 Faces whose box is narrower (short side) than ``min_face_px`` are not handed on; once handed on, a face
 stays until it falls below 0.8 of that. At most ``max_faces`` are handed on at a time: those already
-followed first, then the largest. Both kinds of left-out faces are counted (the most in any one frame).
+followed first, then the largest. Both kinds of left-out faces are counted, see ``left_out``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.face_engine import Face, FaceEngine, iou
+from deepscan.left_out import LeftOut, Sighting, SkippedFaces
 from deepscan.media import WINDOW_FRAMES, Frame
 from deepscan.shots import ShotCuts
 from deepscan.turned import Looks
@@ -97,19 +98,6 @@ class FaceTrack:
         return round(float(np.median(self.widths_px)))
 
 
-@dataclass(frozen=True)
-class SkippedFaces:
-    """Faces that were seen but not scored.
-
-    ``count`` is the most of them in any one frame; the times are the first and the last such frame.
-    """
-
-    reason: str
-    count: int
-    start_s: float
-    end_s: float
-
-
 @dataclass(eq=False)
 class _Live:
     """A track that may still go on."""
@@ -121,6 +109,7 @@ class _Live:
     id: int | None = None  # given when it is first handed on
     misses: int = 0
     looks: list[tuple[float, Face]] = field(default_factory=list)  # time and face, this segment only
+    left_out: Sighting = field(default_factory=Sighting)
 
     def expected(self, time_s: float) -> NDArray[np.float32]:
         """Where constant velocity takes the box."""
@@ -160,7 +149,7 @@ class FaceTracker:
         self._key: Frame | None = None
         self._in_segment: list[_Live] = []
         self._handed_on: dict[int, list[tuple[float, Face]]] = {}
-        self._skips: dict[str, SkippedFaces] = {}
+        self._left_out = LeftOut(min_face_px, max_faces)
 
     @property
     def tracks(self) -> list[FaceTrack]:
@@ -181,7 +170,7 @@ class FaceTracker:
     @property
     def skipped(self) -> list[SkippedFaces]:
         """Faces that were seen but not handed on; complete once ``follow`` is exhausted."""
-        return list(self._skips.values())
+        return self._left_out.skipped()
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         """Hand every frame on, in order, with the faces in it.
@@ -195,7 +184,8 @@ class FaceTracker:
                 yield from self._close_segment()
             if cut:
                 self._looks.cut()
-                self._live = [track for track in self._live if self._cuts.stands(track.face.box)]
+                for track in [t for t in self._live if not self._cuts.stands(t.face.box)]:
+                    self._end(track)
             self._pending.append(frame)
             self._window_seen = 0 if frame.window is None else self._window_seen + 1
             if self._window_seen == WINDOW_FRAMES:
@@ -206,6 +196,14 @@ class FaceTracker:
                     yield from self._hand_on()
         if self._pending:
             yield from self._close_segment()
+        for track in list(self._live):
+            self._end(track)
+
+    def _end(self, track: _Live) -> None:
+        """Nobody goes on with this track."""
+        self._live.remove(track)
+        if track.id is None:
+            self._left_out.end(track.left_out)
 
     def _same_window(self, frame: Frame) -> bool:
         return frame.window is not None and frame.window == self._pending[-1].window
@@ -249,7 +247,7 @@ class FaceTracker:
             else:
                 track.misses += 1
                 if track.misses > MAX_MISSES or frame.pts_s - track.seen_s > MOTION_S:
-                    self._live.remove(track)
+                    self._end(track)
         taken = set(matches.values())
         for number, face in enumerate(found):
             if number not in taken and face.confidence >= self._engine.confidence:
@@ -304,13 +302,9 @@ class FaceTracker:
         for track in large[:room]:
             track.id = len(self._handed_on) + 1
             self._handed_on[track.id] = []
-        self._skip(f"smaller than {self._min_face_px} px", len(small), frame.pts_s)
-        self._skip(f"more than {self._max_faces} at a time (--max-faces)", len(large[room:]), frame.pts_s)
-
-    def _skip(self, reason: str, count: int, time_s: float) -> None:
-        if count:
-            old = self._skips.get(reason, SkippedFaces(reason, count, time_s, time_s))
-            self._skips[reason] = SkippedFaces(reason, max(old.count, count), old.start_s, time_s)
+        for left, crowded in ((small, False), (large[room:], True)):
+            seen_now = [(track.left_out, track.face) for track in left]
+            self._left_out.look(seen_now, frame.rgb.shape, frame.pts_s, crowded=crowded)
 
     def _hand_on(self, *, everything: bool = False) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         """Frames whose faces are settled: all before the last key; all of them when the segment ends.

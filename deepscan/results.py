@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepscan.ensemble import DetectorVerdict, Verdict
 from deepscan.evidence import TrackEvidence
-from deepscan.faces import SkippedFaces
+from deepscan.left_out import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 
 Status = Literal["scanned", "no_face", "partial", "unreadable", "timeout", "crashed", "unsupported"]
@@ -62,3 +62,13 @@ class FileReport:
     trace: str | None = field(default=None, compare=False)
     taken_over: bool = field(default=False, compare=False)
     accepted: bool = False
+
+    @property
+    def unjudged(self) -> int:
+        """Faces that were left out although they are large enough to matter."""
+        return sum(faces.large for faces in self.skipped)
+
+    @property
+    def looked_through(self) -> bool:
+        """It was read to its end, and no face that matters was left out."""
+        return self.status == "scanned" and not self.unjudged

@@ -1,8 +1,9 @@
 """The pipeline for ONE file, top to bottom: probe, plan, decode, follow faces, cut, score, fuse, report.
 
-Nothing unread is ever called clean: ``real`` needs the whole file to have been within reach and every
-track to have a probability. A file that falls short of that is ``uncertain``, or ``fake`` when what could
-be read is flagged. A track that no counted detector could score has neither probability nor verdict.
+Nothing unread is ever called clean: ``real`` needs the whole file to have been within reach, no face that
+matters to have been left out, and every track to have a probability. A file that falls short of that is
+``uncertain``, or ``fake`` when what could be read is flagged. A track that no counted detector could score
+has neither probability nor verdict.
 """
 
 from __future__ import annotations
@@ -75,9 +76,8 @@ class Scanner:
             raise ScoreError(f"{path}: {failure}") from failure
         said: tuple[Verdict | None, float | None] = None, None
         if status in ("scanned", "partial"):
-            said = ensemble.file_verdict(
-                [track.probability for track in tracks], self.thresholds, whole=status == "scanned"
-            )
+            whole = status == "scanned" and not any(faces.large for faces in skipped)
+            said = ensemble.file_verdict([t.probability for t in tracks], self.thresholds, whole=whole)
         seconds = time.perf_counter() - started
         return FileReport(str(path), status, *said, coverage, tracks, skipped, info, error, seconds)
 
