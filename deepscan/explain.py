@@ -158,16 +158,32 @@ def _little_to_see(track: TrackReport, run: RunReport) -> list[str]:
 
 
 def _among_others(file: FileReport, track: TrackReport, run: RunReport) -> list[str]:
-    """That a face is held to less because the file has others; see ``ensemble.weigh_tracks``."""
+    """That a face is judged with others of its person, and held to less because the file has others still.
+
+    See ``people`` and ``ensemble.weigh_tracks``.
+    """
+    views = [other for other in file.tracks if other is track or _same_person(other, track)]
     calibration = run.calibration.at(track.face_width_px, still=track.still)
-    alone, p = by_itself(track.detectors, calibration), track.probability
-    faces = sum(other.probability is not None for other in file.tracks)
+    together = []
+    if len(views) > 1:
+        calibration = run.calibration.of_person([view.face_width_px for view in views])
+        together = [
+            f"It is one of {len(views)} views of the same person, who is judged by all of them together."
+        ]
+    alone, p = by_itself([d for view in views for d in view.detectors], calibration), track.probability
+    judged = [other for other in file.tracks if other.probability is not None]
+    faces = len({("face", t.id) if t.person is None else ("person", t.person) for t in judged})
     if faces < 2 or alone is None or p is None or alone <= p or percent(alone) == percent(p):
-        return []
+        return together
     return [
+        *together,
         f"By itself it would have {percent(alone)}; as one of {faces} faces it counts for less, because "
-        "more faces are more chances of a false alarm."
+        "more faces are more chances of a false alarm.",
     ]
+
+
+def _same_person(one: TrackReport, other: TrackReport) -> bool:
+    return one.person is not None and one.person == other.person
 
 
 def _points(distance: float) -> str:

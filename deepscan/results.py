@@ -21,7 +21,11 @@ NOT_NEEDED = "not run: the answer was certain without it (--fast)"
 
 @dataclass(frozen=True)
 class TrackReport:
-    """One face, from when it appears until it is lost; ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB."""
+    """One face, from when it appears until it is lost.
+
+    ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB. ``person``: its number in this file; tracks of the same person
+    are judged together. None where no detector tells people apart.
+    """
 
     id: int
     start_s: float
@@ -32,6 +36,7 @@ class TrackReport:
     face_width_px: int
     thumbnail: NDArray[np.uint8] | None = field(compare=False)
     evidence: TrackEvidence | None = field(default=None, compare=False)
+    person: int | None = None
 
     @property
     def still(self) -> bool:

@@ -25,6 +25,7 @@ from deepscan.errors import MediaError, ScoreError
 from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
 from deepscan.media import Coverage, Frame, MediaInfo
+from deepscan.people import judged_together
 from deepscan.results import FileReport, Status, TrackReport
 from deepscan.runtime import Network, side_by_side, thread_count
 from deepscan.weights import Weights
@@ -102,13 +103,16 @@ class Scanner:
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
                 fused.append(ensemble.fuse(track.id, own, reasons, calibration))
+            embeddings = [panel.embedding(track.id) for track in tracker.tracks]
+        fused = judged_together(fused, tracker.tracks, embeddings, self.calibration)
         reports = []
         for track, judged in zip(tracker.tracks, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
             said = None if p is None else ensemble.verdict(p, *self.thresholds)
             pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
-            span = track.start_s, track.end_s
-            reports.append(TrackReport(track.id, *span, p, said, judged.detectors, track.width_px, *pictures))
+            what = judged.detectors, track.width_px
+            place = track.id, track.start_s, track.end_s
+            reports.append(TrackReport(*place, p, said, *what, *pictures, judged.person))
         return tuple(reports), tuple(tracker.skipped)
 
     def _panel(self, keeper: EvidenceKeeper | None) -> Panel:

@@ -198,6 +198,7 @@ def _skipped(faces: SkippedFaces) -> dict[str, Any]:
 def _track(track: TrackReport) -> dict[str, Any]:
     return {
         "id": track.id,
+        "person": track.person,
         "start_s": number(track.start_s),
         "end_s": number(track.end_s),
         "probability": number(track.probability),
