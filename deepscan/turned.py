@@ -33,6 +33,7 @@ STANDS = 0.7
 BETTER = 0.15
 """By how much less a face must misfit to be turned: none of those 180 is turned for nothing."""
 PATIENCE = 16
+"""Looks until a face that stayed in doubt is asked about again, and the longest wait between two searches."""
 WAIT_AFTER_CUT = 3
 SAME_PLACE_IOU = 0.3
 # A face that lies aslant by about 45 degrees shows its angle to within 10; a second look mends that.
