@@ -17,12 +17,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.detectors.detector import Answer
 from deepscan.ensemble import Calibration, aggregate, fuse_logits, sigmoid
 from deepscan.evidence import EvidenceKeeper
+from deepscan.people import mean_embedding
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
@@ -66,6 +70,7 @@ class Panel:
         self._gathered: dict[str, list[Clip]] = defaultdict(list)
         self._asked: deque[tuple[str, Future[Sequence[Answer]]]] = deque()
         self._scores: dict[int, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
+        self._embeddings: dict[int, list[NDArray[np.float32]]] = defaultdict(list)
 
     def __enter__(self) -> Panel:
         return self
@@ -95,6 +100,10 @@ class Panel:
         self._take_answers(0)
         return self._scores[track_id]
 
+    def embedding(self, track_id: int) -> NDArray[np.float32] | None:
+        """``(D,)`` of length 1, of all crops of a track; None where no network gives any. Call it last."""
+        return mean_embedding(self._embeddings[track_id])
+
     def _ask_gathered(self, name: str) -> None:
         clips = self._gathered.pop(name)
         if self._threads is None:
@@ -112,6 +121,8 @@ class Panel:
     def _take(self, name: str, answers: Sequence[Answer]) -> None:
         for answer in answers:
             self._scores[answer.clip.track_id][name].append(answer.score)
+            if answer.embedding is not None:
+                self._embeddings[answer.clip.track_id].append(answer.embedding)
             if self._keeper:
                 self._keeper.offer(SPECS[name], answer.clip, answer.score, answer.maps)
 

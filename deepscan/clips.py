@@ -44,13 +44,18 @@ CANDIDATES = 24
 THUMBNAIL = replace(local_features.SPEC, name="thumbnail", size_px=48)
 
 
-def crop_affine(spec: DetectorSpec, box: NDArray[np.float32], points: NDArray[np.float32]) -> Affine:
+def crop_affine(
+    spec: DetectorSpec, box: NDArray[np.float32], points: NDArray[np.float32], turn_deg: float = 0.0
+) -> Affine:
     """The affine that maps frame pixels to pixels of the square that ``spec`` asks for.
+
+    A turned face is stood up: its square shows what that of the upright face would.
 
     Args:
         spec: crop rule, scale and size.
         box: face box ``(4,)``, frame pixels, xyxy.
         points: ``(5, 2)`` frame pixels: left eye, right eye, nose, mouth corners (image left first).
+        turn_deg: degrees clockwise by which the face is turned, as ``Face`` has it.
 
     Returns:
         ``(2, 3)`` float64.
@@ -59,7 +64,7 @@ def crop_affine(spec: DetectorSpec, box: NDArray[np.float32], points: NDArray[np
     w, h = x1 - x0, y1 - y0
     long_side = max(w, h)
     side = spec.scale * (np.sqrt(w * h) if spec.crop is CropRule.SQRT_AREA else long_side)
-    angle = 0.0
+    angle = float(np.deg2rad(turn_deg))
     if spec.crop is CropRule.ALIGNED:
         dx, dy = (points[1] - points[0]).astype(np.float64)
         angle = float(np.arctan2(dy, dx))
@@ -376,4 +381,4 @@ class _Candidates:
 
 
 def _affine(spec: DetectorSpec, face: Face) -> Affine:
-    return crop_affine(spec, face.box, face.points)
+    return crop_affine(spec, face.box, face.points, face.turn_deg)

@@ -41,6 +41,8 @@ PRECISIONS = ("auto", "int8", "fp16", "fp32")
 DECODERS = ("cpu", "nvdec")
 FAIL_ON = ("fake", "uncertain")
 ENV_PREFIX = "DEEPSCAN_"
+MIN_FACE_PX = 48
+"""Narrower faces show the detectors too little to tell."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class ScanConfig:
     precision: Precision = "auto"
     decoder: Decoder = "cpu"
     threshold: float | None = None
-    max_faces: int = 8
-    min_face_px: int = 48
+    max_faces: int = 16
+    min_face_px: int = MIN_FACE_PX
     face_model: Path | None = None
     jobs: int = 1
     thorough: bool = False

@@ -88,6 +88,10 @@ class Calibration:
         }
         return replace(self, detectors=weakened, full_width_px=0.0, still_share=1.0)
 
+    def of_person(self, face_widths_px: Sequence[int]) -> Calibration:
+        """The constants for one person who is seen in several tracks, of these widths (pixels)."""
+        return self.at(math.fsum(face_widths_px) / len(face_widths_px), still=False)
+
     def thresholds(self, threshold: float | None = None) -> tuple[float, float]:
         """``(threshold_fake, threshold_real)``, where a user's ``threshold`` replaces the first."""
         fake = self.threshold_fake if threshold is None else threshold
@@ -115,11 +119,16 @@ class DetectorVerdict:
 
 @dataclass(frozen=True)
 class TrackVerdict:
-    """What the ensemble says of one track; ``probability`` is None when no counted detector has a score."""
+    """What the ensemble says of one track; ``probability`` is None when no counted detector has a score.
+
+    ``person``: number of the person that the track shows; None where that is not known. The tracks of a
+    person that have a probability have the same one.
+    """
 
     track_id: int
     probability: float | None
     detectors: tuple[DetectorVerdict, ...]
+    person: int | None = None
 
 
 def logit(probability: float) -> float:
@@ -198,14 +207,21 @@ def fuse(
 
 
 def by_itself(detectors: Sequence[DetectorVerdict], calibration: Calibration) -> float | None:
-    """Probability of a track from what the detectors say of it, before ``weigh_tracks``."""
-    logits = {d.name: aggregate([s.probability for s in d.scores]) for d in detectors if d.scores}
-    fused = fuse_logits(logits, calibration)
+    """Probability of a track, or of a person's tracks together, from what the detectors say of it.
+
+    That is what ``weigh_tracks`` starts from. A detector's clips count alike, whichever track they are of.
+    """
+    pooled: dict[str, list[float]] = {}
+    for d in detectors:
+        pooled.setdefault(d.name, []).extend(score.probability for score in d.scores)
+    fused = fuse_logits({name: aggregate(own) for name, own in pooled.items() if own}, calibration)
     return None if fused is None else sigmoid(fused)
 
 
 def weigh_tracks(tracks: Sequence[TrackVerdict]) -> list[TrackVerdict]:
     """The tracks of one file, their probabilities held to what the whole file bears out.
+
+    Tracks of the same person count once; below, a track stands for all of its person's.
 
     A track's odds are the evidence for a forgery against even odds: over genuine tracks they average 1, and
     so their square roots average less. Both are e-values, and the step-up rule for those (Wang and Ramdas,
@@ -217,7 +233,9 @@ def weigh_tracks(tracks: Sequence[TrackVerdict]) -> list[TrackVerdict]:
 
     A suspicion is lowered to undecided at the most: what looks forged is never called real for company.
     """
-    ranked = sorted((track.probability for track in tracks if track.probability is not None), reverse=True)
+    known = [track for track in tracks if track.probability is not None]
+    each = {("person", t.person) if t.person is not None else ("track", t.track_id): t for t in known}
+    ranked = sorted((track.probability or 0.0 for track in each.values()), reverse=True)
     best = 0.0
     held: dict[float, float] = {}
     for rank in range(len(ranked), 0, -1):
@@ -276,13 +294,14 @@ def file_verdict(
 ) -> tuple[Verdict, float | None]:
     """A file's tracks -> its verdict and probability: those of its most suspicious track.
 
-    ``real`` is a claim about everything in the file, so it needs a probability for every track and a file
-    that was read whole; short of that, and with no track at all, the file is ``uncertain`` unless flagged.
+    ``real`` is a claim about everything in the file, so it needs a probability for every track, and a file
+    that was read whole and in which nobody was left out; short of that, and with no track at all, the file
+    is ``uncertain`` unless flagged.
 
     Args:
         probabilities: of the tracks; None for a track that no counted detector could score.
         thresholds: fake and real.
-        whole: nothing of the file is missing.
+        whole: nothing of the file is missing, and no face that matters was left out.
     """
     known = [probability for probability in probabilities if probability is not None]
     if not known:

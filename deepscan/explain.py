@@ -118,6 +118,8 @@ def _no_verdict(file: FileReport) -> tuple[str, ...]:
 def _to_get_one(file: FileReport, run: RunReport) -> tuple[str, ...]:
     if file.status != "no_face":
         return ()
+    if file.unjudged:
+        return (_with_the_others(file),)
     if file.skipped:
         return (f"a copy in which a face is at least {run.config.min_face_px} px wide ({_left_out(file)})",)
     return ("footage in which a face is seen from the front",)
@@ -156,16 +158,32 @@ def _little_to_see(track: TrackReport, run: RunReport) -> list[str]:
 
 
 def _among_others(file: FileReport, track: TrackReport, run: RunReport) -> list[str]:
-    """That a face is held to less because the file has others; see ``ensemble.weigh_tracks``."""
+    """That a face is judged with others of its person, and held to less because the file has others still.
+
+    See ``people`` and ``ensemble.weigh_tracks``.
+    """
+    views = [other for other in file.tracks if other is track or _same_person(other, track)]
     calibration = run.calibration.at(track.face_width_px, still=track.still)
-    alone, p = by_itself(track.detectors, calibration), track.probability
-    faces = sum(other.probability is not None for other in file.tracks)
+    together = []
+    if len(views) > 1:
+        calibration = run.calibration.of_person([view.face_width_px for view in views])
+        together = [
+            f"It is one of {len(views)} views of the same person, who is judged by all of them together."
+        ]
+    alone, p = by_itself([d for view in views for d in view.detectors], calibration), track.probability
+    judged = [other for other in file.tracks if other.probability is not None]
+    faces = len({("face", t.id) if t.person is None else ("person", t.person) for t in judged})
     if faces < 2 or alone is None or p is None or alone <= p or percent(alone) == percent(p):
-        return []
+        return together
     return [
+        *together,
         f"By itself it would have {percent(alone)}; as one of {faces} faces it counts for less, because "
-        "more faces are more chances of a false alarm."
+        "more faces are more chances of a false alarm.",
     ]
+
+
+def _same_person(one: TrackReport, other: TrackReport) -> bool:
+    return one.person is not None and one.person == other.person
 
 
 def _points(distance: float) -> str:
@@ -214,6 +232,12 @@ def _caveats(file: FileReport) -> list[str]:
         said.append("No trace that these detectors know was found; that does not prove the file genuine.")
     if file.verdict == "uncertain" and file.status == "partial":
         said.append("A file that could not be read whole is never called real.")
+    said += [
+        f"{counted(skipped.large, 'face')} large enough to judge {_was(skipped.large)} left out: "
+        f"{skipped.reason}. A file with such a face is never called real."
+        for skipped in file.skipped
+        if skipped.large
+    ]
     unscored = [track for track in file.tracks if track.probability is None]
     if unscored and len(unscored) < len(file.tracks):
         said.append(f"{counted(len(unscored), 'other face').capitalize()} could not be judged.")
@@ -232,9 +256,18 @@ def _more_certain(
         _larger_face(track, scored),
         _less_compression(file.media),
         _every_frame(file, track, scored, run),
-        f"the other faces too ({_left_out(file)})" if file.skipped else None,
+        _with_the_others(file) if file.skipped else None,
     ]
     return [phrase for phrase in found if phrase is not None]
+
+
+def _with_the_others(file: FileReport) -> str:
+    options = [skipped.judge_with for skipped in file.skipped if skipped.judge_with]
+    return f"the other faces too{', with ' if options else ''}{listed(options)} ({_left_out(file)})"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _whole_file(file: FileReport) -> str | None:

@@ -56,18 +56,44 @@ class Face:
 
     Attributes:
         box: ``(4,)`` float32, frame pixels, xyxy; may reach beyond the frame.
-        points: ``(5, 2)`` float32, frame pixels: eyes, nose, mouth corners (image left first).
+            Of a turned face, centred on it and as large as that of the upright face; on its side where the
+            face is.
+        points: ``(5, 2)`` float32, frame pixels: eyes, nose, mouth corners (first the one that is left in
+            the image of the upright face).
         confidence: the detector's, in [0, 1].
+        turn_deg: degrees clockwise by which the face is turned, in [0, 360); 0 for heads that are merely
+            tilted.
     """
 
     box: NDArray[np.float32]
     points: NDArray[np.float32]
     confidence: float
+    turn_deg: float = 0.0
+
+    @property
+    def sideways(self) -> bool:
+        """It lies on its side, nearer than it stands or is upside down."""
+        return lies_sideways(self.turn_deg)
+
+    @property
+    def width_px(self) -> float:
+        """Of the upright face."""
+        return float(self.box[3] - self.box[1] if self.sideways else self.box[2] - self.box[0])
+
+    @property
+    def height_px(self) -> float:
+        """Of the upright face."""
+        return float(self.box[2] - self.box[0] if self.sideways else self.box[3] - self.box[1])
 
     @property
     def size_px(self) -> float:
         """The short side of the box, pixels: what the minimum face size is measured on."""
         return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+
+
+def lies_sideways(turn_deg: float) -> bool:
+    """Whether a turn of so many degrees, in [0, 360), lays a face on one of its sides."""
+    return 45 < turn_deg % 180 < 135
 
 
 class FaceEngine:

@@ -7,7 +7,7 @@ after the key before (none further apart than 0.2 s where frames are closer than
 by one key, by up to three while a face that was just lost may still come back, and never past the end of a
 window.
 
-Linking uses no appearance, so no face is ever identified:
+Linking uses no appearance; which tracks show one person is asked later, see ``people``:
 
 - up to 0.5 s after a face was seen, by overlap with the place to which constant velocity takes it;
 - across longer gaps (between windows, where frames jump by seconds) only if no shot cut lies between and
@@ -21,7 +21,7 @@ later is a new track.
 
 Faces whose box is narrower (short side) than ``min_face_px`` are not handed on; once handed on, a face
 stays until it falls below 0.8 of that. At most ``max_faces`` are handed on at a time: those already
-followed first, then the largest. Both kinds of left-out faces are counted (the most in any one frame).
+followed first, then the largest. Both kinds of left-out faces are counted, see ``left_out``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.face_engine import Face, FaceEngine, iou
+from deepscan.left_out import LeftOut, Sighting, SkippedFaces
 from deepscan.media import WINDOW_FRAMES, Frame
 from deepscan.shots import ShotCuts
+from deepscan.turned import Looks
 
 __all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "SkippedFaces", "TrackedFace"]
 
@@ -72,6 +74,7 @@ class FaceTrack:
         boxes: ``(T, 4)`` float32, frame pixels, xyxy.
         points: ``(T, 5, 2)`` float32, frame pixels.
         confidences: ``(T,)`` float32, in [0, 1]; interpolated like the boxes.
+        widths_px: ``(T,)`` float32, of the upright face.
     """
 
     id: int
@@ -79,6 +82,7 @@ class FaceTrack:
     boxes: NDArray[np.float32]
     points: NDArray[np.float32]
     confidences: NDArray[np.float32]
+    widths_px: NDArray[np.float32]
 
     @property
     def start_s(self) -> float:
@@ -90,21 +94,8 @@ class FaceTrack:
 
     @property
     def width_px(self) -> int:
-        """Median width of the boxes."""
-        return round(float(np.median(self.boxes[:, 2] - self.boxes[:, 0])))
-
-
-@dataclass(frozen=True)
-class SkippedFaces:
-    """Faces that were seen but not scored.
-
-    ``count`` is the most of them in any one frame; the times are the first and the last such frame.
-    """
-
-    reason: str
-    count: int
-    start_s: float
-    end_s: float
+        """Median width of the face, as it is when upright."""
+        return round(float(np.median(self.widths_px)))
 
 
 @dataclass(eq=False)
@@ -118,6 +109,7 @@ class _Live:
     id: int | None = None  # given when it is first handed on
     misses: int = 0
     looks: list[tuple[float, Face]] = field(default_factory=list)  # time and face, this segment only
+    left_out: Sighting = field(default_factory=Sighting)
 
     def expected(self, time_s: float) -> NDArray[np.float32]:
         """Where constant velocity takes the box."""
@@ -148,6 +140,8 @@ class FaceTracker:
         self._engine = engine
         self._min_face_px = min_face_px
         self._max_faces = max_faces
+        least = CONFIDENCE_TO_STAY * engine.confidence
+        self._looks = Looks(engine, min_face_px=SHRINK * min_face_px, confidence=least)
         self._cuts = ShotCuts()
         self._live: list[_Live] = []
         self._pending: list[Frame] = []
@@ -155,7 +149,7 @@ class FaceTracker:
         self._key: Frame | None = None
         self._in_segment: list[_Live] = []
         self._handed_on: dict[int, list[tuple[float, Face]]] = {}
-        self._skips: dict[str, SkippedFaces] = {}
+        self._left_out = LeftOut(min_face_px, max_faces)
 
     @property
     def tracks(self) -> list[FaceTrack]:
@@ -167,6 +161,7 @@ class FaceTracker:
                 boxes=np.stack([face.box for _, face in seen]),
                 points=np.stack([face.points for _, face in seen]),
                 confidences=np.array([face.confidence for _, face in seen], np.float32),
+                widths_px=np.array([face.width_px for _, face in seen], np.float32),
             )
             for number, seen in sorted(self._handed_on.items())
             if seen
@@ -175,7 +170,7 @@ class FaceTracker:
     @property
     def skipped(self) -> list[SkippedFaces]:
         """Faces that were seen but not handed on; complete once ``follow`` is exhausted."""
-        return list(self._skips.values())
+        return self._left_out.skipped()
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         """Hand every frame on, in order, with the faces in it.
@@ -188,7 +183,9 @@ class FaceTracker:
             if self._pending and (cut or not self._same_window(frame)):
                 yield from self._close_segment()
             if cut:
-                self._live = [track for track in self._live if self._cuts.stands(track.face.box)]
+                self._looks.cut()
+                for track in [t for t in self._live if not self._cuts.stands(t.face.box)]:
+                    self._end(track)
             self._pending.append(frame)
             self._window_seen = 0 if frame.window is None else self._window_seen + 1
             if self._window_seen == WINDOW_FRAMES:
@@ -199,6 +196,14 @@ class FaceTracker:
                     yield from self._hand_on()
         if self._pending:
             yield from self._close_segment()
+        for track in list(self._live):
+            self._end(track)
+
+    def _end(self, track: _Live) -> None:
+        """Nobody goes on with this track."""
+        self._live.remove(track)
+        if track.id is None:
+            self._left_out.end(track.left_out)
 
     def _same_window(self, frame: Frame) -> bool:
         return frame.window is not None and frame.window == self._pending[-1].window
@@ -234,7 +239,7 @@ class FaceTracker:
     def _look(self, frame: Frame) -> None:
         """Find the faces of a key frame and give each to its track, or a new one."""
         self._key = frame
-        found = self._engine.detect(frame.rgb, confidence=CONFIDENCE_TO_STAY * self._engine.confidence)
+        found = self._looks.detect(frame.rgb)
         matches = self._match(found, frame.pts_s)
         for number, track in enumerate(list(self._live)):
             if number in matches:
@@ -242,7 +247,7 @@ class FaceTracker:
             else:
                 track.misses += 1
                 if track.misses > MAX_MISSES or frame.pts_s - track.seen_s > MOTION_S:
-                    self._live.remove(track)
+                    self._end(track)
         taken = set(matches.values())
         for number, face in enumerate(found):
             if number not in taken and face.confidence >= self._engine.confidence:
@@ -297,13 +302,9 @@ class FaceTracker:
         for track in large[:room]:
             track.id = len(self._handed_on) + 1
             self._handed_on[track.id] = []
-        self._skip(f"smaller than {self._min_face_px} px", len(small), frame.pts_s)
-        self._skip(f"more than {self._max_faces} at a time (--max-faces)", len(large[room:]), frame.pts_s)
-
-    def _skip(self, reason: str, count: int, time_s: float) -> None:
-        if count:
-            old = self._skips.get(reason, SkippedFaces(reason, count, time_s, time_s))
-            self._skips[reason] = SkippedFaces(reason, max(old.count, count), old.start_s, time_s)
+        for left, crowded in ((small, False), (large[room:], True)):
+            seen_now = [(track.left_out, track.face) for track in left]
+            self._left_out.look(seen_now, frame.rgb.shape, frame.pts_s, crowded=crowded)
 
     def _hand_on(self, *, everything: bool = False) -> Iterator[tuple[Frame, list[TrackedFace]]]:
         """Frames whose faces are settled: all before the last key; all of them when the segment ends.
@@ -332,12 +333,18 @@ def _centre(box: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _between(before: Face, after: Face, share: float) -> Face:
-    """Linear interpolation, ``share`` of the way from one face to the other."""
+    """Linear interpolation, ``share`` of the way from one face to the other.
+
+    Between two that were found in different turns, the nearer one.
+    """
+    if before.turn_deg != after.turn_deg:
+        return before if share < 0.5 else after
     s = np.float32(share)
     return Face(
         box=before.box + s * (after.box - before.box),
         points=before.points + s * (after.points - before.points),
         confidence=before.confidence + share * (after.confidence - before.confidence),
+        turn_deg=before.turn_deg,
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepscan.ensemble import DetectorVerdict, Verdict
 from deepscan.evidence import TrackEvidence
-from deepscan.faces import SkippedFaces
+from deepscan.left_out import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 
 Status = Literal["scanned", "no_face", "partial", "unreadable", "timeout", "crashed", "unsupported"]
@@ -21,7 +21,11 @@ NOT_NEEDED = "not run: the answer was certain without it (--fast)"
 
 @dataclass(frozen=True)
 class TrackReport:
-    """One face, from when it appears until it is lost; ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB."""
+    """One face, from when it appears until it is lost.
+
+    ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB. ``person``: its number in this file; tracks of the same person
+    are judged together. None where no detector tells people apart.
+    """
 
     id: int
     start_s: float
@@ -32,6 +36,7 @@ class TrackReport:
     face_width_px: int
     thumbnail: NDArray[np.uint8] | None = field(compare=False)
     evidence: TrackEvidence | None = field(default=None, compare=False)
+    person: int | None = None
 
     @property
     def still(self) -> bool:
@@ -62,3 +67,13 @@ class FileReport:
     trace: str | None = field(default=None, compare=False)
     taken_over: bool = field(default=False, compare=False)
     accepted: bool = False
+
+    @property
+    def unjudged(self) -> int:
+        """Faces that were left out although they are large enough to matter."""
+        return sum(faces.large for faces in self.skipped)
+
+    @property
+    def looked_through(self) -> bool:
+        """It was read to its end, and no face that matters was left out."""
+        return self.status == "scanned" and not self.unjudged

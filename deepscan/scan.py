@@ -1,8 +1,9 @@
 """The pipeline for ONE file, top to bottom: probe, plan, decode, follow faces, cut, score, fuse, report.
 
-Nothing unread is ever called clean: ``real`` needs the whole file to have been within reach and every
-track to have a probability. A file that falls short of that is ``uncertain``, or ``fake`` when what could
-be read is flagged. A track that no counted detector could score has neither probability nor verdict.
+Nothing unread is ever called clean: ``real`` needs the whole file to have been within reach, no face that
+matters to have been left out, and every track to have a probability. A file that falls short of that is
+``uncertain``, or ``fake`` when what could be read is flagged. A track that no counted detector could score
+has neither probability nor verdict.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from deepscan.evidence import EvidenceKeeper
 from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
 from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
+from deepscan.people import judged_together
 from deepscan.results import FileReport, Status, TrackReport
 from deepscan.runtime import Network, side_by_side
 from deepscan.weights import Weights
@@ -78,9 +80,8 @@ class Scanner:
             raise ScoreError(f"{path}: {failure}") from failure
         said: tuple[Verdict | None, float | None] = None, None
         if status in ("scanned", "partial"):
-            said = ensemble.file_verdict(
-                [track.probability for track in tracks], self.thresholds, whole=status == "scanned"
-            )
+            whole = status == "scanned" and not any(faces.large for faces in skipped)
+            said = ensemble.file_verdict([t.probability for t in tracks], self.thresholds, whole=whole)
         seconds = time.perf_counter() - started
         return FileReport(str(path), status, *said, coverage, tracks, skipped, info, error, seconds)
 
@@ -105,13 +106,16 @@ class Scanner:
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
                 fused.append(ensemble.fuse(track.id, own, reasons, calibration))
+            embeddings = [panel.embedding(track.id) for track in tracker.tracks]
+        fused = judged_together(fused, tracker.tracks, embeddings, self.calibration)
         reports = []
         for track, judged in zip(tracker.tracks, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
             said = None if p is None else ensemble.verdict(p, *self.thresholds)
             pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
-            span = track.start_s, track.end_s
-            reports.append(TrackReport(track.id, *span, p, said, judged.detectors, track.width_px, *pictures))
+            what = judged.detectors, track.width_px
+            place = track.id, track.start_s, track.end_s
+            reports.append(TrackReport(*place, p, said, *what, *pictures, judged.person))
         return tuple(reports), tuple(tracker.skipped)
 
     def _panel(self, keeper: EvidenceKeeper | None) -> Panel:

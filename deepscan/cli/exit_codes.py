@@ -5,6 +5,7 @@ or the run was interrupted. 3: nothing is flagged, but something could not be fu
 not scanned. Files that were accepted before (``--baseline``) have no say.
 
 A file in which no face was found counts as not scanned: nothing in it was judged, and it is not called clean.
+So does one in which a face was left out that is large enough to matter.
 """
 
 from __future__ import annotations

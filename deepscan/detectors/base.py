@@ -22,7 +22,7 @@ class Sampling(Enum):
 
 
 class CropRule(Enum):
-    """How a face box becomes the square that is cut out.
+    """How a face box becomes the square that is cut out; a turned face is stood up first.
 
     ``SQRT_AREA``: side ``scale * sqrt(w * h)``, upright, centred on the box.
     ``LONG_SIDE``: side ``scale * max(w, h)``, upright, centred on the box.

@@ -16,14 +16,20 @@ from deepscan.detectors.base import DetectorSpec, Sampling, Score
 from deepscan.errors import ScoreError
 from deepscan.runtime import Network
 
+EMBEDDING = "embedding"
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network said of one clip; ``maps``: its evidence by name, without the batch axis."""
+    """What a network said of one clip; ``maps``: its evidence by name, without the batch axis.
+
+    ``embedding``: ``(D,)`` float32 of length 1, alike for crops of one person; None where it has none.
+    """
 
     clip: Clip
     score: Score
     maps: Mapping[str, NDArray[Any]]
+    embedding: NDArray[np.float32] | None = None
 
 
 class Detector:
@@ -62,7 +68,8 @@ class Detector:
         pixels = np.stack([clip.pixels[0] if single else clip.pixels for clip in clips])
         # A model made elsewhere may lack some maps; it still has a score.
         maps = [name for name in self.spec.evidence if with_maps and name in self._network.outputs]
-        outputs = self._network.run(pixels, ["probability", *maps])
+        more = [EMBEDDING] if EMBEDDING in self._network.outputs else []
+        outputs = self._network.run(pixels, ["probability", *maps, *more])
         shape = outputs["probability"].shape
         if shape != (len(clips),):
             raise ScoreError(
@@ -74,6 +81,7 @@ class Detector:
                 clip,
                 self._score(clip, float(outputs["probability"][place])),
                 {name: outputs[name][place] for name in maps},
+                np.asarray(outputs[EMBEDDING][place], np.float32) if more else None,
             )
             for place, clip in enumerate(clips)
         ]

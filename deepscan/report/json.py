@@ -18,7 +18,7 @@ from deepscan.report.escape import portable
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
-    from deepscan.faces import SkippedFaces
+    from deepscan.left_out import SkippedFaces
     from deepscan.media import Coverage, MediaInfo
     from deepscan.results import FileReport, TrackReport
 
@@ -190,12 +190,15 @@ def _skipped(faces: SkippedFaces) -> dict[str, Any]:
         "count": faces.count,
         "start_s": number(faces.start_s),
         "end_s": number(faces.end_s),
+        "large": faces.large,
+        "judge_with": faces.judge_with,
     }
 
 
 def _track(track: TrackReport) -> dict[str, Any]:
     return {
         "id": track.id,
+        "person": track.person,
         "start_s": number(track.start_s),
         "end_s": number(track.end_s),
         "probability": number(track.probability),

@@ -85,10 +85,14 @@ def _testcase(file: FileReport, run: RunReport) -> ElementTree.Element:
     ended = outcome(file, run.config.fail_on)
     said = ElementTree.SubElement(case, ELEMENTS[ended])
     if ended != "passed":
-        said.set("type", file.status if ended == "not_scanned" else label(file))
+        said.set("type", _lacking(file) if ended == "not_scanned" else label(file))
         said.set("message", _headline(file))
     said.text = "\n".join([_headline(file), *_details(file, run)])
     return case
+
+
+def _lacking(file: FileReport) -> str:
+    return "faces_not_judged" if file.status == "scanned" and file.unjudged else file.status
 
 
 def _headline(file: FileReport) -> str:

@@ -20,7 +20,7 @@ Outcome = Literal["flagged", "not_scanned", "passed"]
 
 
 def outcome(file: FileReport, fail_on: FailOn) -> Outcome:
-    """``flagged`` wins over ``not_scanned``, which is everything that was not scanned to its end.
+    """``flagged`` wins over ``not_scanned``: what was not scanned to its end, or not with all its faces.
 
     What somebody has accepted before passes.
     """
@@ -28,7 +28,7 @@ def outcome(file: FileReport, fail_on: FailOn) -> Outcome:
         return "passed"
     if file.verdict == "fake" or (file.verdict == "uncertain" and fail_on == "uncertain"):
         return "flagged"
-    return "passed" if file.status == "scanned" and file.verdict is not None else "not_scanned"
+    return "passed" if file.looked_through and file.verdict is not None else "not_scanned"
 
 
 def label(file: FileReport) -> str:
@@ -51,6 +51,7 @@ def counts(files: Sequence[FileReport]) -> list[tuple[int, str]]:
     kinds += [
         (verdicts[None], "without a verdict"),
         (sum(file.status == "partial" for file in files), "read only in part"),
+        (sum(file.unjudged > 0 for file in files), "with faces not judged"),
         (sum(file.accepted for file in files), ACCEPTED),
     ]
     return [(count, name) for count, name in kinds if count]

@@ -252,7 +252,9 @@ def _notifications(file: FileReport, index: int) -> list[dict[str, Any]]:
         said.append(_notification("unscored", "warning", NOTIFICATIONS["unscored"]))
     for skipped in file.skipped:
         text = f"{counted(skipped.count, 'face')} not judged: {skipped.reason}."
-        said.append(_notification("skipped", "note", text))
+        if skipped.judge_with:
+            text += f" {skipped.judge_with} judges them all."
+        said.append(_notification("skipped", "warning" if skipped.large else "note", text))
     place = {"physicalLocation": {"artifactLocation": {"uri": uri(file.path), "index": index}}}
     noted = {"level": "note"} if file.accepted else {}
     return [{**notification, **noted, "locations": [place]} for notification in said]

@@ -224,7 +224,9 @@ class TerminalReport:
             text = f"{faces.count} {noun}: {visible(faces.reason)}"
             if file.media is None or file.media.kind != "image":
                 text += f", {self._draw.span(faces.start_s, faces.end_s)}"
-            self._note("skipped", text)
+            if faces.judge_with:
+                text += f"; {faces.judge_with} judges them all"
+            self._note("skipped", text, "yellow" if faces.large else "")
 
     def _summary(self, run: RunReport) -> Text:
         styles = {**VERDICT_STYLES, "without a verdict": NO_VERDICT_STYLE}

@@ -14,7 +14,7 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
 from deepscan.ensemble import Calibration, DetectorCalibration, DetectorVerdict, Verdict
-from deepscan.faces import SkippedFaces
+from deepscan.left_out import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.scan import FileReport, Status, TrackReport
 
@@ -49,7 +49,7 @@ def scanned(path: str = "a.mp4", **changes: Any) -> FileReport:
         "probability": 0.97,
         "coverage": Coverage(10.0, 10.0, 96, 0, []),
         "tracks": (face(),),
-        "skipped": (SkippedFaces("smaller than 48 px", 3, 0.0, 4.1),),
+        "skipped": (SkippedFaces("smaller than 48 px", 3, 0.0, 4.1, 0, None),),
         "media": MediaInfo("video", "mp4", "h264", 1920, 1080, 0, 10.0, 25.0, 250, 0.1),
         "error": None,
         "seconds": 4.25,

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from deepscan.batch import RunReport
-from deepscan.faces import SkippedFaces
+from deepscan.left_out import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.report.drawing import Drawing
 from deepscan.report.terminal import TerminalReport
@@ -113,7 +113,7 @@ def test_a_photo_has_no_times() -> None:
         "p.jpg",
         media=MediaInfo("image", "jpeg", "jpeg", 256, 384, 0, None, None, 1),
         coverage=Coverage(None, 0.0, 1, 0, []),
-        skipped=(SkippedFaces("smaller than 48 px", 1, 0.0, 0.0),),
+        skipped=(SkippedFaces("smaller than 48 px", 1, 0.0, 0.0, 0, None),),
     )
     text = shown(run([photo]))
     assert "strongest" not in text
