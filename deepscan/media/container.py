@@ -118,7 +118,9 @@ def read_head(path: Path, size: int = 1024) -> bytes:
     return head
 
 
-def open_container(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+def open_container(
+    path: Path, hwaccel: HWAccel | None = None, *, hidden: bool = False
+) -> InputContainer:
     """Open a file with FFmpeg; nothing but this one file can be read through it.
 
     What FFmpeg reports while it opens the file is left in ``FFMPEG_LOG``.
@@ -126,12 +128,15 @@ def open_container(path: Path, hwaccel: HWAccel | None = None) -> InputContainer
     Args:
         path: the file.
         hwaccel: what is to decode it, where not the CPU.
+        hidden: frames that an edit list hides from players come as well (mp4 and mov).
 
     Raises:
         UnreadableMedia: no allowed container is recognised, or it is broken.
     """
     read_head(path)
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    if hidden:
+        options["ignore_editlist"] = "1"
     FFMPEG_LOG.take()
     try:
         # "file:" keeps a name such as "concat:a|b" or "http://x" a name.

@@ -21,12 +21,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from deepscan.errors import UnreadableMedia
-from deepscan.media.container import FFMPEG_LOG, open_container
+from deepscan.media.container import FFMPEG_LOG
 from deepscan.media.hardware import open_on_gpu
 from deepscan.media.health import Health
 from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
+from deepscan.media.opening import Unpack, open_whole
 from deepscan.media.picker import Choice, Picker
-from deepscan.media.picture import Turns, upright_rgb
+from deepscan.media.picture import Turns, pixel_aspect, upright_rgb
 from deepscan.media.stream import DEFAULT_RATE, Head, open_decoder, picture_stream
 from deepscan.media.structure import loose_ends
 
@@ -42,15 +43,16 @@ def video_frames(
     coverage: Coverage,
     *,
     head: Head | None = None,
+    number: int = 0,
     nvdec: bool = False,
 ) -> Iterator[Frame]:
     """The frames that the plan asks for; see :meth:`deepscan.media.Medium.frames`.
 
-    Goes on where ``head`` ends, and closes it.
+    Goes on where ``head`` ends, and closes it. ``number`` is that of the video track, as in ``picture_stream``.
     """
-    head = head or _opened(path, coverage, nvdec=nvdec)
+    head = head or _opened(path, coverage, number, nvdec=nvdec)
     with head.container:
-        health = Health(info, head.container, head.stream, head.decoder, coverage)
+        health = Health(info, head, coverage)
         health.heard(head.said)
         for sentence in loose_ends(path, info.container):
             health.damage(sentence)
@@ -59,10 +61,14 @@ def video_frames(
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
 
 
-def _opened(path: Path, coverage: Coverage, *, nvdec: bool) -> Head:
-    container = open_on_gpu(path, coverage) if nvdec else open_container(path)
-    stream = picture_stream(container, path)
-    return Head(container, stream, open_decoder(stream), [], [], FFMPEG_LOG.take())
+def _opened(path: Path, coverage: Coverage, number: int, *, nvdec: bool) -> Head:
+    container, shown = open_whole(path)
+    if nvdec:
+        container.close()
+        container = open_on_gpu(path, coverage, number=number, hidden=bool(shown))
+    stream = picture_stream(container, path, number)
+    said = FFMPEG_LOG.take()
+    return Head(container, stream, open_decoder(stream), [], [], said, Unpack(stream), shown.get(stream.index))
 
 
 class _Reader:
@@ -74,6 +80,8 @@ class _Reader:
         self._container = head.container
         self._stream = stream = head.stream
         self._decoder = head.decoder
+        self._unpack = head.unpack
+        self._aspect = pixel_aspect(stream) if info.kind == "video" else 1.0
         self._read_before = head.packets
         self._decoded_before = dict(head.pictures)
         self._coverage = coverage
@@ -124,7 +132,7 @@ class _Reader:
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets of the picture, until the file ends; goes on after an error."""
         failures = 0
-        source = chain(self._read_before, self._container.demux())
+        source = chain(self._read_before, self._unpack.packets(self._container))
         while True:
             try:
                 packet = next(source)
@@ -136,7 +144,7 @@ class _Reader:
                 self._health.damage(f"the file is damaged ({lines[0]})")
                 if failures >= _DEMUX_ERRORS:
                     break
-                source = chain(self._container.demux())
+                source = chain(self._unpack.packets(self._container))
                 continue
             self._health.heard(FFMPEG_LOG.take())
             of_picture = packet.stream_index == self._stream.index
@@ -209,7 +217,7 @@ class _Reader:
         else:
             if skip == "DEFAULT":
                 self._health.fed(packet)
-        self._health.heard(FFMPEG_LOG.take(), keyframe=packet.is_keyframe)
+        self._health.heard(FFMPEG_LOG.take(), of=packet)
         return frames
 
     def _wanted(self, frames: list[VideoFrame]) -> Iterator[Frame]:
@@ -228,8 +236,8 @@ class _Reader:
         pts_s, frame, choice = self._behind
         self._behind = None
         if choice is not None:
-            turn = self._turns.of(frame)
-            yield Frame(choice.index, pts_s, lambda: upright_rgb(frame, turn), choice.window, choice.even)
+            turn, aspect = self._turns.of(frame), self._aspect
+            yield Frame(choice.index, pts_s, lambda: upright_rgb(frame, turn, aspect), choice.window, choice.even)
 
     def _frame_s(self, frame: VideoFrame) -> float:
         """Seconds from the start; always later than the frame before."""
