@@ -98,13 +98,15 @@ class FaceTrack:
 class SkippedFaces:
     """Faces that were seen but not scored.
 
-    ``count`` is the most of them in any one frame; the times are the first and the last such frame.
+    ``count`` is the most of them in any one frame; the times are the first and the last such frame. ``part`` is
+    the video track or page, where the file has several.
     """
 
     reason: str
     count: int
     start_s: float
     end_s: float
+    part: str = ""
 
 
 @dataclass(eq=False)
@@ -136,18 +138,20 @@ class _Live:
 
 
 class FaceTracker:
-    """Follows every face through the frames of one file.
+    """Follows every face through the frames of one file, or of one part of it.
 
     Args:
         engine: finds the faces of one frame.
         min_face_px: smaller faces (short side of the box, source pixels) are skipped.
         max_faces: faces followed at a time.
+        first_id: of the first track; those of another part of the same file come before.
     """
 
-    def __init__(self, engine: FaceEngine, *, min_face_px: int, max_faces: int) -> None:
+    def __init__(self, engine: FaceEngine, *, min_face_px: int, max_faces: int, first_id: int = 1) -> None:
         self._engine = engine
         self._min_face_px = min_face_px
         self._max_faces = max_faces
+        self._first_id = first_id
         self._cuts = ShotCuts()
         self._live: list[_Live] = []
         self._pending: list[Frame] = []
@@ -295,7 +299,7 @@ class FaceTracker:
         large = sorted((t for t in seen if t not in small), key=lambda t: -t.face.size_px)
         room = max(0, self._max_faces - sum(t.id is not None for t in self._live))
         for track in large[:room]:
-            track.id = len(self._handed_on) + 1
+            track.id = self._first_id + len(self._handed_on)
             self._handed_on[track.id] = []
         self._skip(f"smaller than {self._min_face_px} px", len(small), frame.pts_s)
         self._skip(f"more than {self._max_faces} at a time (--max-faces)", len(large[room:]), frame.pts_s)

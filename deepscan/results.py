@@ -21,7 +21,10 @@ NOT_NEEDED = "not run: the answer was certain without it (--fast)"
 
 @dataclass(frozen=True)
 class TrackReport:
-    """One face, from when it appears until it is lost; ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB."""
+    """One face, from when it appears until it is lost; ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB.
+
+    ``part`` is the video track, page or picture that shows it, where the file has several.
+    """
 
     id: int
     start_s: float
@@ -32,6 +35,7 @@ class TrackReport:
     face_width_px: int
     thumbnail: NDArray[np.uint8] | None = field(compare=False)
     evidence: TrackEvidence | None = field(default=None, compare=False)
+    part: str = ""
 
     @property
     def still(self) -> bool:

@@ -23,6 +23,7 @@ _COUNTED = frozenset({"mp4", "mov", "avi"})
 _BARE = frozenset({"h264", "hevc", "mjpeg", "mpegvideo", "m4v"})
 _BACK_S = 0.5
 _REORDERED_S = 60.0
+_NO_SUCH_REFERENCE = "mmco: unref"
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG, numbers of ITU-T H.273
 _NO_LENGTH = "this kind of file states no length: a clean cut between two pictures would go unnoticed"
 
@@ -55,6 +56,7 @@ class Health:
         self._file_reached_s = 0.0
         self._lines: list[str] = []
         self._leading_lines: list[str] = []
+        self._orphaned: int | None = None  # time of a keyframe whose leading pictures were not decoded
         if not info.length_declared:
             self.warn(_NO_LENGTH)
 
@@ -76,6 +78,8 @@ class Health:
         self._packets += of_picture
         if of_picture:
             self._leading.demuxed(packet)
+            if packet.pts in self._leading:
+                self._orphaned = self._leading.keyframe
         self._bytes_outside -= packet.size
         ticks = packet.dts if packet.pts is None else packet.pts
         if not packet.size or ticks is None or packet.time_base is None:
@@ -102,11 +106,15 @@ class Health:
 
     def heard(self, lines: list[LogLine], *, of: Packet[VideoStream] | None = None) -> None:
         """FFmpeg's lines while it opened or read the file, or while it decoded a packet, ``of``."""
+        if of is not None and of.is_keyframe and of.pts != self._orphaned:
+            self._orphaned = None
         for line in lines:
             if line.source == self._format:
                 self.damage(f"the file is damaged ({line.text})")
             elif line.source in self._not_pictures:
                 continue
+            elif self._orphaned is not None and line.text.startswith(_NO_SUCH_REFERENCE):
+                continue  # "no longer refer to that picture", said of one that never came
             elif of is not None and of.pts in self._leading:
                 self._leading_lines.append(line.text)
             elif (of is not None and of.is_keyframe) or self._counts():
@@ -124,9 +132,10 @@ class Health:
         """The decoder took this packet and was asked for its picture."""
         self._ledger.fed(packet)
 
-    def jumped(self) -> None:
-        """Decoding goes on at another keyframe."""
+    def jumped(self, keyframe: int | None, *, leading: bool) -> None:
+        """Decoding goes on at a keyframe of this time; ``leading``: without its leading pictures."""
         self._ledger.restart()
+        self._orphaned = keyframe if leading else None
 
     def decoded(self, frame: VideoFrame, end_s: float) -> None:
         """A picture came out, shown until ``end_s``."""

@@ -84,11 +84,11 @@ class LeadingPictures:
     """Pictures stored behind the first keyframe and shown before it.
 
     An encoder begins with none. Where a film was cut at a keyframe without coding it anew, they refer to what
-    is not in the file.
+    is not in the file. ``keyframe`` is the time of the first.
     """
 
     def __init__(self) -> None:
-        self._first: int | None = None
+        self.keyframe: int | None = None
         self._times: set[int] = set()
         self._over = False
 
@@ -96,10 +96,10 @@ class LeadingPictures:
         """The next packet of the picture, in the order of the file."""
         if self._over or packet.pts is None:
             return
-        if self._first is None:
-            self._first = packet.pts
+        if self.keyframe is None:
+            self.keyframe = packet.pts
             self._over = not packet.is_keyframe
-        elif packet.pts < self._first:
+        elif packet.pts < self.keyframe:
             self._times.add(packet.pts)
         else:
             self._over = True
@@ -139,7 +139,9 @@ class HiddenFrames:
         if not parts:
             return None
         counted = "; times count from the first frame that is stored" if before else ""
-        return f"{' and '.join(parts)} are hidden from players by an edit list and were looked at too{counted}"
+        return (
+            f"{' and '.join(parts)} are hidden from players by an edit list and were looked at too{counted}"
+        )
 
 
 class PictureTimes:

@@ -15,6 +15,7 @@ from deepscan.media.container import open_container
 
 _PICTURE_START = b"\0\0\1\xb6"
 
+
 def open_whole(path: Path) -> tuple[InputContainer, dict[int, frozenset[int]]]:
     """Open a file so that all frames come that are stored in it.
 

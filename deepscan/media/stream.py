@@ -52,6 +52,10 @@ class Head:
     shown: frozenset[int] | None = None
 
 
+class EmptyTrack(UnreadableMedia):
+    """A video track without a single packet."""
+
+
 def begin_video(path: Path, number: int = 0) -> tuple[MediaInfo, Head | None]:
     """What the video is, from its first frame, and where to read on; None where it is to be read anew.
 
@@ -68,6 +72,8 @@ def begin_video(path: Path, number: int = 0) -> tuple[MediaInfo, Head | None]:
         unpack = Unpack(stream)
         head = Head(container, stream, open_decoder(stream), [], [], said, unpack, shown.get(stream.index))
         first, whole = _first_frame(head)
+        if first is None and not head.pictures and not stream.frames:
+            raise EmptyTrack(f"{path} holds a video track with nothing in it; there is nothing to look at.")
         if first is None:
             raise UnreadableMedia(
                 f"{path} holds no frame that can be decoded; fetch the file again, or convert it to H.264."
@@ -104,9 +110,28 @@ def _info(path: Path, head: Head, first: VideoFrame, number: int) -> MediaInfo:
     kind: Literal["video", "animation"] = "animation" if name == "gif" else "video"
     expected = count or max(1, round(duration_s * rate))
     turned = turn.clockwise_deg
+    parts = _part_names(container)
     return MediaInfo(
-        kind, name, codec, width, height, turned, duration_s, rate, expected, length_declared=declared
+        kind,
+        name,
+        codec,
+        width,
+        height,
+        turned,
+        duration_s,
+        rate,
+        expected,
+        length_declared=declared,
+        parts=parts,
     )
+
+
+def _part_names(container: InputContainer) -> tuple[str, ...]:
+    """``video track 2`` and so on, counted in the order of the file; none where there is but one."""
+    streams = picture_streams(container)
+    order = sorted(stream.index for stream in streams)
+    names = tuple(f"video track {order.index(stream.index) + 1}" for stream in streams)
+    return names if len(names) > 1 else ()
 
 
 def picture_streams(container: InputContainer) -> list[VideoStream]:

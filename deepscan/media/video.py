@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Literal, cast
 
 import av
+import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from deepscan.errors import UnreadableMedia
 from deepscan.media.container import FFMPEG_LOG
@@ -48,7 +50,8 @@ def video_frames(
 ) -> Iterator[Frame]:
     """The frames that the plan asks for; see :meth:`deepscan.media.Medium.frames`.
 
-    Goes on where ``head`` ends, and closes it. ``number`` is that of the video track, as in ``picture_stream``.
+    Goes on where ``head`` ends, and closes it. ``number`` is that of the video track, as in
+    ``picture_stream``.
     """
     head = head or _opened(path, coverage, number, nvdec=nvdec)
     with head.container:
@@ -67,8 +70,8 @@ def _opened(path: Path, coverage: Coverage, number: int, *, nvdec: bool) -> Head
         container.close()
         container = open_on_gpu(path, coverage, number=number, hidden=bool(shown))
     stream = picture_stream(container, path, number)
-    said = FFMPEG_LOG.take()
-    return Head(container, stream, open_decoder(stream), [], [], said, Unpack(stream), shown.get(stream.index))
+    said, decoder = FFMPEG_LOG.take(), open_decoder(stream)
+    return Head(container, stream, decoder, [], [], said, Unpack(stream), shown.get(stream.index))
 
 
 class _Reader:
@@ -184,9 +187,10 @@ class _Reader:
         if self._fresh and ready:
             first_s = self._packet_s(ready[0]) or 0.0
             # Pictures shown before the keyframe but stored after it refer to what was dropped.
-            ready = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
-            self._start_at(ready)
-            self._health.jumped()
+            kept = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
+            self._start_at(kept)
+            self._health.jumped(ready[0].pts, leading=len(kept) < len(ready))
+            ready = kept
         self._fresh = False
         self._fed_s = max([packet_s, self._fed_s, *(self._packet_s(p) or 0.0 for p in ready)])
         return ready
@@ -237,7 +241,11 @@ class _Reader:
         self._behind = None
         if choice is not None:
             turn, aspect = self._turns.of(frame), self._aspect
-            yield Frame(choice.index, pts_s, lambda: upright_rgb(frame, turn, aspect), choice.window, choice.even)
+
+            def picture() -> NDArray[np.uint8]:
+                return upright_rgb(frame, turn, aspect)
+
+            yield Frame(choice.index, pts_s, picture, choice.window, choice.even)
 
     def _frame_s(self, frame: VideoFrame) -> float:
         """Seconds from the start; always later than the frame before."""

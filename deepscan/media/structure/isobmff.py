@@ -9,6 +9,21 @@ from deepscan.media.structure.bytes_at import Bytes
 _NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_\xa9")
 
 
+def boxes(data: Bytes, place: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Boxes side by side: kind, where the content begins and ends; until one does not fit."""
+    while place + 8 <= end:
+        head = data.at(place, 16)
+        length, kind, content = int.from_bytes(head[:4], "big"), head[4:8], place + 8
+        if length == 1:
+            length, content = int.from_bytes(head[8:16], "big"), place + 16
+        elif length == 0:
+            length = end - place
+        if place + length > end or place + length < content:
+            return
+        yield kind, content, place + length
+        place += length
+
+
 def walk_boxes(data: Bytes) -> Iterator[str]:
     """Boxes from the first to the last byte, with one index and one beginning."""
     place, index_seen, pictures_seen = 0, False, False
