@@ -98,8 +98,8 @@ class FaceTrack:
 class SkippedFaces:
     """Faces that were seen but not scored.
 
-    ``count`` is the most of them in any one frame; the times are the first and the last such frame. ``part`` is
-    the video track or page, where the file has several.
+    ``count`` is the most of them in any one frame; the times are the first and the last such frame. ``part``
+    is the video track or page, where the file has several.
     """
 
     reason: str

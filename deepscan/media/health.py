@@ -56,7 +56,7 @@ class Health:
         self._file_reached_s = 0.0
         self._lines: list[str] = []
         self._leading_lines: list[str] = []
-        self._orphaned: int | None = None  # time of a keyframe whose leading pictures were not decoded
+        self._orphaned: int | None = None  # time of a keyframe before which pictures were not decoded
         if not info.length_declared:
             self.warn(_NO_LENGTH)
 
@@ -132,10 +132,10 @@ class Health:
         """The decoder took this packet and was asked for its picture."""
         self._ledger.fed(packet)
 
-    def jumped(self, keyframe: int | None, *, leading: bool) -> None:
-        """Decoding goes on at a keyframe of this time; ``leading``: without its leading pictures."""
+    def jumped(self, keyframe: int | None) -> None:
+        """Decoding goes on at a keyframe of this time, without what came before it."""
         self._ledger.restart()
-        self._orphaned = keyframe if leading else None
+        self._orphaned = keyframe
 
     def decoded(self, frame: VideoFrame, end_s: float) -> None:
         """A picture came out, shown until ``end_s``."""

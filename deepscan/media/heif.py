@@ -1,8 +1,8 @@
 """HEIC and AVIF photos: which files are such, and how they are read.
 
-AVIF is Pillow's. HEIC is read by libheif, through pillow-heif: it puts tiles and overlays together, turns and
-mirrors as the file says, and passes over depth, gain maps and thumbnails. What it decodes is decoded by FFmpeg as
-well, which names damage that libheif covers up.
+AVIF is Pillow's. HEIC is read by libheif, through pillow-heif: it puts tiles and overlays together, turns
+and mirrors as the file says, and passes over depth, gain maps and thumbnails. What it decodes is decoded by
+FFmpeg as well, which names damage that libheif covers up.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class MediaInfo:
         frames_expected: declared, counted, or duration times rate.
         bits_per_pixel: the file's size over the pixels of all its frames; sound and metadata count in.
         length_declared: the file itself says how long it is; else ``duration_s`` is what was found in it.
-        parts: names of the video tracks, pages or pictures of a file that has several, in the order in which they
-            are looked at; the other attributes tell of the first. Empty where there is one.
+        parts: names of the video tracks, pages or pictures of a file that has several, in the order in which
+            they are looked at; the other attributes tell of the first. Empty where there is one.
     """
 
     kind: Literal["video", "animation", "image"]

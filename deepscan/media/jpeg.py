@@ -1,8 +1,8 @@
 """JPEG photos without an end marker: is every pixel there all the same?
 
-A decoder that runs out of data makes up the rest. So the picture is decoded three times: ended where the data ends,
-and with two kinds of made-up data in between. If the data was complete, nothing of what was made up is asked for and
-all three are the same; if a single bit is missing, they differ.
+A decoder that runs out of data makes up the rest. So the picture is decoded three times: ended where the
+data ends, and with two kinds of made-up data in between. If the data was complete, nothing of what was made
+up is asked for and all three are the same; if a single bit is missing, they differ.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _decoded(content: bytes) -> bytes | None:
 
 
 def _every_scan(body: bytes) -> bool:
-    """Do the scans bring every coefficient of every component in full? A cut between two scans leaves some out."""
+    """Do the scans bring every coefficient of every component in full?"""
     place, components, progressive = 2, set[int](), False
     missing: dict[int, list[int]] = defaultdict(lambda: [99] * 64)
     while 0 <= (place := body.find(b"\xff", place)) < len(body) - 4:

@@ -20,7 +20,7 @@ class PictureLedger:
     """Compares the times of packets with those of the pictures that come of them.
 
     ``lost`` counts packets for which nothing came although the decoder said nothing either. ``leading``
-    holds the times of those before the first picture, whose references may lie before the beginning of the file.
+    holds the times of those before the first picture, whose references may lie before the file's beginning.
     """
 
     def __init__(self, codec: str) -> None:

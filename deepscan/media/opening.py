@@ -53,9 +53,9 @@ def _places(stream: VideoStream) -> frozenset[int]:
 class Unpack:
     """What the packets of the picture go through before they are decoded: one picture in each.
 
-    Encoders of MPEG-4 part 2 put a frame and the B frame that is shown before it into one packet, and an empty
-    one behind it. Such packets are parted and lose their times, which do not tell the two apart. All others
-    stay as they are.
+    Encoders of MPEG-4 part 2 put a frame and the B frame that is shown before it into one packet, and an
+    empty one behind it. Such packets are parted and lose their times, which do not tell the two apart. All
+    others stay as they are.
     """
 
     def __init__(self, stream: VideoStream) -> None:

@@ -45,13 +45,13 @@ _TS_FORMS = ((0, 188), (4, 192))
 _PROBED_BYTES = {".ts": 1 << 16, ".svg": 16 << 20}
 # fmt: off
 _SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".flv",
-    ".wmv", ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".ivf", ".mj2", ".mjpeg", ".h264", ".264", ".h265",
-    ".265", ".hevc", ".gif", ".webp", ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".dv", ".dif", ".mjpg",
-    ".m1v", ".m2v", ".mpv", ".m2t", ".tod", ".f4v", ".divx", ".rm", ".rmvb", ".ogm", ".nut", ".av1", ".obu", ".y4m",
-    ".mk3d", ".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs", ".bmp", ".dib", ".tif", ".tiff",
-    ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
-    *_TARGA_SUFFIXES, *UNSUPPORTED_SUFFIXES,
+    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2ts", ".mts",
+    ".flv", ".wmv", ".asf", ".ogv", ".3gp", ".3g2", ".mxf", ".ivf", ".mj2", ".mjpeg", ".h264", ".264",
+    ".h265", ".265", ".hevc", ".gif", ".webp", ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".dv",
+    ".dif", ".mjpg", ".m1v", ".m2v", ".mpv", ".m2t", ".tod", ".f4v", ".divx", ".rm", ".rmvb", ".ogm",
+    ".nut", ".av1", ".obu", ".y4m", ".mk3d", ".heic", ".heif", ".hif", ".heics", ".heifs", ".avif",
+    ".avifs", ".bmp", ".dib", ".tif", ".tiff", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".pfm", *_TARGA_SUFFIXES, *UNSUPPORTED_SUFFIXES,
 })
 # fmt: on
 
@@ -109,7 +109,7 @@ def _sync_share(head: bytes) -> float:
 
 
 def photo_format(head: bytes, suffix: str = "") -> str | None:
-    """Pillow's name of a photo's format, by its first bytes (and ``suffix`` where those do not tell); or None.
+    """Pillow's name of a photo's format, by its first bytes, or by ``suffix`` where those do not tell.
 
     HEIC and AVIF are told apart from videos by ``heif.stills``.
     """

@@ -140,10 +140,20 @@ def picture_streams(container: InputContainer) -> list[VideoStream]:
     Never cover art. What cannot be decoded comes last.
     """
     default = av.stream.Disposition.default
+    tracks = [s for s in container.streams.video if not s.disposition & COVER_ART]
     return sorted(
-        (s for s in container.streams.video if not s.disposition & COVER_ART),
+        (s for s in tracks if not _shows_a_frame_of(s, tracks)),
         key=lambda s: (s.codec_context is None, not s.disposition & default, -s.width * s.height, s.index),
     )
+
+
+def _shows_a_frame_of(stream: VideoStream, tracks: list[VideoStream]) -> bool:
+    """The still picture of an image sequence is one of its frames."""
+    if stream.frames != 1 or stream.duration is not None or len(tracks) == 1:
+        return False
+    places = {entry.pos for entry in stream.index_entries}
+    others = (s for s in tracks if s is not stream and s.frames > 1)
+    return bool(places) and any(places <= {entry.pos for entry in s.index_entries} for s in others)
 
 
 def picture_stream(container: InputContainer, path: Path, number: int = 0) -> VideoStream:

@@ -36,12 +36,13 @@ _NAMED_MAGIC = (
 """Too little to go by without the name."""
 # fmt: off
 _RAW_SUFFIXES = frozenset({
-    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".pef", ".srw", ".3fr", ".fff", ".iiq",
-    ".erf", ".mef", ".mos", ".dcr", ".kdc", ".rwl", ".rw2", ".raf", ".orf", ".x3f", ".mrw", ".gpr",
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".pef", ".srw", ".3fr",
+    ".fff", ".iiq", ".erf", ".mef", ".mos", ".dcr", ".kdc", ".rwl", ".rw2", ".raf", ".orf", ".x3f",
+    ".mrw", ".gpr",
 })
 SUFFIXES = frozenset({
-    *_RAW_SUFFIXES, ".jxl", ".jxr", ".wdp", ".hdp", ".psd", ".psb", ".xcf", ".exr", ".hdr", ".bpg", ".flif", ".dds",
-    ".pam", ".qoi", ".pcx", ".sgi", ".ico", ".icns", ".wtv", ".svgz",
+    *_RAW_SUFFIXES, ".jxl", ".jxr", ".wdp", ".hdp", ".psd", ".psb", ".xcf", ".exr", ".hdr", ".bpg",
+    ".flif", ".dds", ".pam", ".qoi", ".pcx", ".sgi", ".ico", ".icns", ".wtv", ".svgz",
 })
 # fmt: on
 _CAMERA_RAW = "camera raw file"

@@ -187,10 +187,9 @@ class _Reader:
         if self._fresh and ready:
             first_s = self._packet_s(ready[0]) or 0.0
             # Pictures shown before the keyframe but stored after it refer to what was dropped.
-            kept = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
-            self._start_at(kept)
-            self._health.jumped(ready[0].pts, leading=len(kept) < len(ready))
-            ready = kept
+            ready = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
+            self._start_at(ready)
+            self._health.jumped(ready[0].pts)
         self._fresh = False
         self._fed_s = max([packet_s, self._fed_s, *(self._packet_s(p) or 0.0 for p in ready)])
         return ready
@@ -206,7 +205,7 @@ class _Reader:
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         wanted_s = self._picker.next_s
         packet_s = self._packet_s(packet)
-        passing = wanted_s is not None and packet_s is not None and packet_s < wanted_s
+        passing = wanted_s is not None and packet_s is not None and 0.0 <= packet_s < wanted_s
         skip: Literal["NONREF", "DEFAULT"] = "NONREF" if passing and not self._counts_time else "DEFAULT"
         if self._decoder.skip_frame != skip:
             self._decoder.skip_frame = skip

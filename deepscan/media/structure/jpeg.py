@@ -1,8 +1,8 @@
 """JPEG: marker segments, then scans of coded pictures, then the end marker (ITU-T T.81, annex B).
 
 Phones put more behind the end on purpose and say so in the header: further pictures (Multi-Picture Format,
-gain maps of HDR photos), a short film (motion photos). Those are left alone; what else follows is
-left over. Some put a trailer of their own in place of the end marker; whether all pixels are there then is for a
+gain maps of HDR photos), a short film (motion photos). Those are left alone; what else follows is left
+over. Some put a trailer of their own in place of the end marker; whether all pixels are there then is for a
 decoder to say (``deepscan.media.jpeg``).
 """
 
@@ -53,7 +53,7 @@ def has_end(data: Bytes) -> bool:
 
 
 def trailer_start(data: Bytes) -> int:
-    """Where Samsung's trailer begins, which lists what lies in it; the end of the file where there is none."""
+    """Where Samsung's trailer begins, which lists what lies in it; the file's end where there is none."""
     tail = data.at(data.size - 8, 8) if data.size > 8 else b""
     listed = data.size - 8 - int.from_bytes(tail[:4], "little")
     if tail[4:] != b"SEFT" or listed < 0 or data.at(listed, 4) != b"SEFH":
