@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
 from deepscan.media.structure import Bytes
-from deepscan.media.structure.bytes_at import FEW_BYTES
+from deepscan.media.structure.bytes_at import FEW_BYTES, Note
 from deepscan.media.structure.jpeg import has_end, trailer_start
 
+ALL_THERE = Note("the end marker is missing; all pixels are there")
 _END = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
@@ -30,12 +32,19 @@ def mended(path: Path) -> io.BytesIO | None:
     Raises:
         OSError: the file cannot be read any more.
     """
+    status = path.stat()
+    content = _mended(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return io.BytesIO(content) if content else None
+
+
+@lru_cache(maxsize=1)  # asked for by the probe, the reader and the check of one file
+def _mended(path: Path, *_version: int) -> bytes | None:
     with path.open("rb") as file:
         data = Bytes(file)
         if has_end(data):
             return None
         body = data.at(0, trailer_start(data)).removesuffix(b"\xff")
-    return io.BytesIO(body + _END) if _complete(body) else None
+    return body + _END if _complete(body) else None
 
 
 def _complete(body: bytes) -> bool:

@@ -15,10 +15,11 @@ from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media.container import MAX_PIXELS
 from deepscan.media.heif import AVIF, HEIF, open_heif, said_by_ffmpeg, still_format, unread_pictures
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.jpeg import mended
+from deepscan.media.jpeg import ALL_THERE, mended
 from deepscan.media.picker import Choice, Picker
 from deepscan.media.sniff import photo_format, read_head
 from deepscan.media.structure import Bytes, Note, loose_ends
+from deepscan.media.structure.jpeg import NO_END
 from deepscan.media.structure.tiff import is_camera_raw
 from deepscan.media.unsupported import unread_kind
 
@@ -155,6 +156,8 @@ def photo_frames(
 def _check(path: Path, info: MediaInfo, coverage: Coverage) -> None:
     """Is the file whole? What is not goes into ``coverage``."""
     sentences = loose_ends(path, info.container)
+    if NO_END in sentences and mended(path):
+        sentences = [ALL_THERE]
     if info.container == HEIF.lower():
         sentences += [f"FFmpeg reports damage: {line}" for line in said_by_ffmpeg(path)[:1]]
     if info.container in (HEIF.lower(), AVIF.lower()):

@@ -31,7 +31,7 @@ from deepscan.media.opening import Unpack, open_whole
 from deepscan.media.picker import Choice, Picker
 from deepscan.media.picture import Turns, pixel_aspect, upright_rgb
 from deepscan.media.stream import DEFAULT_RATE, Head, open_decoder, picture_stream
-from deepscan.media.structure import loose_ends
+from deepscan.media.structure import Note, loose_ends
 
 _DEMUX_ERRORS = 50
 _HELD_PACKETS = 1000
@@ -58,7 +58,7 @@ def video_frames(
         health = Health(info, head, coverage)
         health.heard(head.said)
         for sentence in loose_ends(path, info.container):
-            health.damage(sentence)
+            (health.warn if isinstance(sentence, Note) else health.damage)(sentence)
         yield from _Reader(head, info, plan, coverage, health).frames()
     if not coverage.frames_decoded:
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")

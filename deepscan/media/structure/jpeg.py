@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deepscan.media.structure.bytes_at import Bytes, Note
+from deepscan.media.structure.bytes_at import Bytes
 
 _APP1, _APP2, _START, _END = 0xE1, 0xE2, 0xD8, 0xD9
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # not a stuffed zero, a restart marker or a fill byte
 _ANNOUNCED = re.compile(rb"MotionPhoto|MicroVideo|Container:Directory|GainMap|hdrgm")
 _BLOCK = 1 << 20
-NO_END = Note("the end marker is missing; all pixels are there")
+NO_END = "the end marker is missing: the picture is cut off, or something else lies in its place"
 
 
 def walk_jpeg(data: Bytes) -> Iterator[str]:
