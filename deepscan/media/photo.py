@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
+from deepscan.media.complaints import overheard
 from deepscan.media.container import MAX_PIXELS
 from deepscan.media.heif import AVIF, HEIF, open_heif, said_by_ffmpeg, still_format, unread_pictures
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
@@ -121,7 +123,11 @@ def photo_frames(
     held: tuple[float, Choice | None, Image.Image] | None = None
     with _open(path, name) as image:
         if info.kind == "image":
-            rgb = _page(path, image, number)
+            with overheard() if name == "TIFF" else contextlib.nullcontext([]) as said:
+                rgb = _page(path, image, number)
+            if said:
+                coverage.errors_reported += len(said)
+                coverage.warnings.append(f"libtiff reports damage: {said[0].partition(': ')[2] or said[0]}")
             coverage.frames_decoded = 1
             coverage.finished = True
             yield Frame(0, 0.0, rgb, 0, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _SIZES = {
 }
 _KIND, _PHOTOMETRIC, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 254, 262, 273, 279, 324, 325
 _SUB_PAGES, _DNG_VERSION = 330, 50706
+_COMPRESSION, _DEFLATE, _BLOCK = 259, {8, 32946}, 1 << 20
 _SENSOR = (32803, 34892)  # colour filter array, linear raw
 _MOST_PAGES, _MOST_VALUES = 10_000, 1 << 20
 
@@ -103,19 +105,45 @@ def is_camera_raw(data: Bytes) -> bool:
     return raw or _DNG_VERSION in page.tags or (page.reduced and _SUB_PAGES in page.tags)
 
 
+def _coded(page: Page) -> list[tuple[int, int]]:
+    """Where each strip or tile begins and ends."""
+    return [
+        (start, start + length)
+        for places, sizes in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES))
+        for start, length in zip(page.tags.get(places, ()), page.tags.get(sizes, ()), strict=False)
+    ]
+
+
+def _checksums(data: Bytes, page: Page) -> str | None:
+    """Deflated strips carry a check sum, which libtiff does not look at."""
+    for start, end in _coded(page):
+        inflate = zlib.decompressobj()
+        try:
+            for place in range(start, end, _BLOCK):
+                content = data.at(place, min(_BLOCK, end - place))
+                while content and not inflate.eof:
+                    inflate.decompress(content, _BLOCK)
+                    content = inflate.unconsumed_tail
+        except zlib.error:
+            return f"damaged between bytes {start} and {end}: the check sum does not match"
+        if not inflate.eof:
+            return f"damaged between bytes {start} and {end}: the end is missing"
+    return None
+
+
 def walk_tiff(data: Bytes) -> Iterator[str]:
     """Every page of the chain with all its strips or tiles, and no picture below a page."""
-    reader, end = _Reader(data), 0
+    reader, end = _Reader(data), 8
     for number, page in enumerate(pages(data), start=1):
         if page is None:
             yield f"the list of pages is damaged after {number - 1}: others may follow"
             return
-        for places, sizes in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
-            ends = [a + b for a, b in zip(page.tags.get(places, ()), page.tags.get(sizes, ()), strict=False)]
-            end = max([end, *ends])
+        end = max([end, *(part_end for _, part_end in _coded(page))])
         if end > data.size:
             yield f"the file ends before the end of page {number}: cut off"
             return
+        if set(page.tags.get(_COMPRESSION, ())) & _DEFLATE and (sentence := _checksums(data, page)):
+            yield sentence
         for place in page.tags.get(_SUB_PAGES, ()):
             below = reader.page(place)
             if below is None or not below[0].reduced:
