@@ -59,7 +59,9 @@ def probe_photo(path: Path, pixel_budget: int = 0) -> MediaInfo | None:
     if name is None:
         return None
     try:
-        return _probed(path, name, pixel_budget)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, in which nobody here is interested
+            return _probed(path, name, pixel_budget)
     except _BROKEN as error:
         raise _broken(path) from error
 
@@ -176,7 +178,9 @@ def _check(path: Path, info: MediaInfo, coverage: Coverage) -> None:
 def _page(path: Path, image: Image.Image, number: int) -> NDArray[np.uint8]:
     try:
         if number:
-            image.seek(number)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image.seek(number)
     except _BROKEN as error:
         raise _broken(path) from error
     if image.width * image.height > MAX_PIXELS:
