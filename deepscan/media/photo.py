@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -24,6 +24,8 @@ from deepscan.media.structure import Bytes, Note, loose_ends
 from deepscan.media.structure.jpeg import NO_END
 from deepscan.media.structure.tiff import is_camera_raw
 from deepscan.media.unsupported import unread_kind
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal
 
 _ANIMATED = ("PNG", "WEBP", "GIF")
 _EXIF_ORIENTATION = 0x0112
@@ -125,7 +127,7 @@ def photo_frames(
     held: tuple[float, Choice | None, Image.Image] | None = None
     with _open(path, name) as image:
         if info.kind == "image":
-            with overheard() if name == "TIFF" else contextlib.nullcontext([]) as said:
+            with overheard(name == "TIFF") as said:
                 rgb = _page(path, image, number)
             if said:
                 coverage.errors_reported += len(said)

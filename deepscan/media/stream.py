@@ -143,8 +143,12 @@ def picture_streams(container: InputContainer) -> list[VideoStream]:
     tracks = [s for s in container.streams.video if not s.disposition & COVER_ART]
     return sorted(
         (s for s in tracks if not _shows_a_frame_of(s, tracks)),
-        key=lambda s: (s.codec_context is None, not s.disposition & default, -s.width * s.height, s.index),
+        key=lambda s: (s.codec_context is None, not s.disposition & default, -_area(s), s.index),
     )
+
+
+def _area(stream: VideoStream) -> int:
+    return 0 if stream.codec_context is None else stream.width * stream.height
 
 
 def _shows_a_frame_of(stream: VideoStream, tracks: list[VideoStream]) -> bool:

@@ -78,7 +78,7 @@ def camera_raw(path: Path) -> Path:
 
 
 def no_end(path: Path, instead: bytes = b"", *, lose: int = 0, **settings: object) -> Path:
-    """A JPEG without its end marker, and ``instead`` in its place; ``lose`` bytes of the picture are gone too."""
+    """A JPEG with ``instead`` in place of its end marker; ``lose`` bytes of the picture are gone too."""
     _marked(256).save(path, format="JPEG", quality=90, **settings)
     body = path.read_bytes().removesuffix(b"\xff\xd9")
     path.write_bytes(body[: len(body) - lose] + instead)
@@ -114,13 +114,14 @@ def several_tracks(path: Path, tracks: Sequence[Sequence[Rgb]]) -> Path:
 
 
 def packed_clip(path: Path, count: int = 25, size: int = 128) -> Path:
-    """MPEG-4 part 2 as DivX wrote it: a frame and the B frame before it in one packet, an empty one behind."""
+    """MPEG-4 part 2 as DivX wrote it: a frame and the B frame before it in one packet, then an empty one."""
     plain = path.with_name(f"{path.stem}-plain.avi")
     options = {"bf": "1", "g": "12", "qscale": "2"}
     make.write_clip(plain, make.moving_portrait(count, size), codec="mpeg4", options=options)
     with av.open(str(plain)) as source, av.open(str(path), "w") as output:
         stream = output.add_stream_from_template(source.streams.video[0])
         coded = [(bytes(packet), packet.is_keyframe) for packet in source.demux(video=0) if packet.size]
+        coded[0] = _by_divx(coded[0][0]), True
         for number, (content, is_keyframe) in enumerate(_packed(coded)):
             packet = av.Packet(content)
             packet.stream, packet.time_base = stream, Fraction(1, 25)
@@ -129,6 +130,12 @@ def packed_clip(path: Path, count: int = 25, size: int = 128) -> Path:
             output.mux(packet)
     plain.unlink()
     return path
+
+
+def _by_divx(content: bytes) -> bytes:
+    """The first packet, under the name of an encoder that packs."""
+    start = content.index(b"\x00\x00\x01\xb2") + 4
+    return content[:start] + b"DivX503b1393p" + content[content.index(b"\x00\x00\x01", start) :]
 
 
 def _packed(coded: Sequence[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool]]:

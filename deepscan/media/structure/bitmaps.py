@@ -83,9 +83,14 @@ def walk_targa(data: Bytes) -> Iterator[str]:
     size = (head[16] + 7) // 8
     pixels = int.from_bytes(head[12:14], "little") * int.from_bytes(head[14:16], "little")
     end = _packed_end(data, place, pixels, size) if head[2] & 8 else place + pixels * size
-    if end <= data.size and data.at(data.size - 18, 18) == b"TRUEVISION-XFILE.\0":
+    footer = data.at(data.size - 26, 26)
+    if end > data.size or footer[8:] != b"TRUEVISION-XFILE.\0":
+        yield from _ends_at(data, end)
         return
-    yield from _ends_at(data, end)
+    more = [int.from_bytes(footer[at : at + 4], "little") for at in (0, 4)]
+    listed = min((place for place in more if place), default=data.size - 26)
+    if sentence := data.remainder(end, "the picture", listed):
+        yield sentence
 
 
 def _packed_end(data: Bytes, place: int, pixels: int, size: int) -> int:

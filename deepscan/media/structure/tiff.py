@@ -29,6 +29,7 @@ _SIZES = {
 _KIND, _PHOTOMETRIC, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 254, 262, 273, 279, 324, 325
 _SUB_PAGES, _DNG_VERSION = 330, 50706
 _COMPRESSION, _DEFLATE, _BLOCK = 259, {8, 32946}, 1 << 20
+_METADATA = (34665, 34853, 40965)  # directories of EXIF, GPS and interoperability
 _SENSOR = (32803, 34892)  # colour filter array, linear raw
 _MOST_PAGES, _MOST_VALUES = 10_000, 1 << 20
 
@@ -52,6 +53,7 @@ class _Reader:
         self._order: str = "little" if head[:2] == b"II" else "big"
         self._big = self.number(head[2:4]) == 43
         self._width = 8 if self._big else 4
+        self.end = 8
         self.first = self.number(head[8:16] if self._big else head[4:8])
 
     def number(self, content: bytes) -> int:
@@ -65,6 +67,7 @@ class _Reader:
         after = self._data.at(entry + count * step, self._width)
         if not 0 < count < 5000 or len(after) < self._width:
             return None
+        self.end = max(self.end, entry + count * step + self._width)
         tags = {}
         for at in range(entry, entry + count * step, step):
             raw = self._data.at(at, step)
@@ -75,6 +78,8 @@ class _Reader:
         size = _SIZES.get(self.number(raw[2:4]), 0)
         count = self.number(raw[4 : 4 + self._width])
         value = raw[4 + self._width :]
+        if size * count > self._width:
+            self.end = max(self.end, self.number(value) + size * count)
         if size not in (1, 2, 4, 8) or count > _MOST_VALUES:
             return ()
         if size * count > self._width:
@@ -82,9 +87,9 @@ class _Reader:
         return [self.number(value[n * size : (n + 1) * size]) for n in range(count)]
 
 
-def pages(data: Bytes) -> Iterator[Page | None]:
+def pages(data: Bytes, reader: _Reader | None = None) -> Iterator[Page | None]:
     """Every page in the chain; None in the end where the chain is broken."""
-    reader, seen = _Reader(data), set[int]()
+    reader, seen = reader or _Reader(data), set[int]()
     place = reader.first
     while place and len(seen) < _MOST_PAGES:
         found = None if place in seen else reader.page(place)
@@ -132,9 +137,9 @@ def _checksums(data: Bytes, page: Page) -> str | None:
 
 
 def walk_tiff(data: Bytes) -> Iterator[str]:
-    """Every page of the chain with all its strips or tiles, and no picture below a page."""
-    reader, end = _Reader(data), 8
-    for number, page in enumerate(pages(data), start=1):
+    """Every page of the chain with all its strips or tiles, no picture below a page, none behind the last."""
+    reader, end = _Reader(data), 0
+    for number, page in enumerate(pages(data, reader), start=1):
         if page is None:
             yield f"the list of pages is damaged after {number - 1}: others may follow"
             return
@@ -148,3 +153,10 @@ def walk_tiff(data: Bytes) -> Iterator[str]:
             below = reader.page(place)
             if below is None or not below[0].reduced:
                 yield f"page {number} holds a further picture, which was not looked at"
+            else:
+                end = max([end, *(part_end for _, part_end in _coded(below[0]))])
+        for kind in _METADATA:
+            for place in page.tags.get(kind, ()):
+                reader.page(place)
+    if sentence := data.remainder(max(end, reader.end), "the last page"):
+        yield sentence
