@@ -179,7 +179,7 @@ FILES: Sequence[FileCase] = (
         "damaged photo",
     ),
     # Damaged.
-    partial("a zeroed hole, tif", "hole.tif", _spoilt(spoil.hole, _pages), "check sum"),
+    partial("a zeroed hole, tif", "hole.tif", _spoilt(spoil.hole, _pages), "damaged between bytes"),
     partial("1 byte flipped, mkv", "flip1.mkv", _spoilt(_flip(1)), "check sum does not match"),
     partial("20 bytes flipped, mp4", "flip20.mp4", _spoilt(_flip(20), FAST), "FFmpeg reports damage"),
     partial("300 bytes flipped, mp4", "flip300.mp4", _spoilt(_flip(300), FAST), "FFmpeg reports damage"),
@@ -239,7 +239,9 @@ FILES: Sequence[FileCase] = (
     whole("mp4 named .jpg", "film.jpg", _renamed(make.portrait_clip, ".mp4")),
     whole("jpg named .mp4", "photo.mp4", _renamed(make.photo, ".jpg")),
     whole("HEIC of four tiles", "tiles.heic", odd.tiled_heic),
-    whole("HEIC of four tiles, turned", "turned.heic", lambda p: odd.tiled_heic(p, orientation=6)),
+    whole(
+        "HEIC of four tiles, turned", "turned.heic", lambda p: odd.tiled_heic(p, orientation=6, upright=True)
+    ),
     whole("two pictures in one HEIC", "two.heic", odd.heic_of_two),
     whole("AVIF photo", "still.avif", _still()),
     whole("bmp", "photo.bmp", _still()),

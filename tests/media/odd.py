@@ -25,9 +25,15 @@ _NOTHING_NEW = b"\x00\x00\x01\xb6\x51\x00"  # a picture of MPEG-4 part 2 that sa
 # ---- photos -------------------------------------------------------------------------------------
 
 
-def tiled_heic(path: Path, size: int = 256, *, orientation: int = 1, thumbnail: int = 0) -> Path:
-    """A HEIC photo of four tiles; ``orientation`` (EXIF) becomes the file's own turn and mirror."""
-    photo = pillow_heif.from_pillow(_marked(size))
+def tiled_heic(
+    path: Path, size: int = 256, *, orientation: int = 1, upright: bool = False, thumbnail: int = 0
+) -> Path:
+    """A HEIC photo of four tiles; ``orientation`` (EXIF) becomes the file's own turn and mirror.
+
+    It is stored upright, or with ``upright`` so that the turn rights it.
+    """
+    undo = {1: 0, 3: 2, 6: 1, 8: 3}[orientation] if upright else 0
+    photo = pillow_heif.from_pillow(Image.fromarray(np.rot90(_marked(size), undo)))
     photo[0].info["exif"] = exif(orientation)
     extra = {"thumbnails": [thumbnail]} if thumbnail else {}
     photo.save(path, tile_size=size // 2, quality=90, **extra)
