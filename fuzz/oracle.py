@@ -53,21 +53,21 @@ class Reading:
 
 def read_plainly(path: Path) -> Reading:
     """Decode everything from front to back."""
-    return _read_video(path) if probe_photo(path) is None else _read_photo(path)
+    photo = probe_photo(path)
+    return _read_video(path) if photo is None else _read_photo(path, heic=photo.container == "heif")
 
 
-def _read_photo(path: Path) -> Reading:
+def _read_photo(path: Path, *, heic: bool) -> Reading:
     count = 0
     content = path.read_bytes()
     if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content:
         # More coded data may change nothing in a JPEG that lacks its end marker and nothing else.
         ended, longer = (_pixels(content + more + b"\xff\xd9") for more in (b"", b"\x33" * 999))
         return Reading(1, None if ended == longer else "the picture is cut off")
-    pillow_heif.register_heif_opener()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with pillow_heif.HeifImageFile(path) if heic else Image.open(path) as image:
                 for number in range(getattr(image, "n_frames", 1)):
                     image.seek(number)
                     image.load()

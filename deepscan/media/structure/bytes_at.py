@@ -25,7 +25,9 @@ class Bytes:
         self.size = os.fstat(file.fileno()).st_size
 
     def at(self, place: int, count: int) -> bytes:
-        """Up to ``count`` bytes from ``place``; fewer at the end of the file."""
+        """Up to ``count`` bytes from ``place``; fewer at the end of the file, none outside of it."""
+        if not 0 <= place < self.size or count <= 0:
+            return b""
         self._file.seek(place)
         return self._file.read(count)
 
