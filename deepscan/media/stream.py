@@ -53,7 +53,7 @@ class Head:
 
 
 class EmptyTrack(UnreadableMedia):
-    """A video track without a single packet."""
+    """A video track that a broadcast announces and does not send."""
 
 
 def begin_video(path: Path, number: int = 0) -> tuple[MediaInfo, Head | None]:
@@ -72,7 +72,7 @@ def begin_video(path: Path, number: int = 0) -> tuple[MediaInfo, Head | None]:
         unpack = Unpack(stream)
         head = Head(container, stream, open_decoder(stream), [], [], said, unpack, shown.get(stream.index))
         first, whole = _first_frame(head)
-        if first is None and not head.pictures and not stream.frames:
+        if first is None and not head.pictures and container.format.name == "mpegts":
             raise EmptyTrack(f"{path} holds a video track with nothing in it; there is nothing to look at.")
         if first is None:
             raise UnreadableMedia(
