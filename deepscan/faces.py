@@ -128,20 +128,22 @@ class _Live:
 
 
 class FaceTracker:
-    """Follows every face through the frames of one file.
+    """Follows every face through the frames of one file, or of one part of it.
 
     Args:
         engine: finds the faces of one frame.
         min_face_px: smaller faces (short side of the box, source pixels) are skipped.
         max_faces: faces followed at a time.
+        first_id: of the first track; those of another part of the same file come before.
     """
 
-    def __init__(self, engine: FaceEngine, *, min_face_px: int, max_faces: int) -> None:
+    def __init__(self, engine: FaceEngine, *, min_face_px: int, max_faces: int, first_id: int = 1) -> None:
         self._engine = engine
         self._min_face_px = min_face_px
         self._max_faces = max_faces
         least = CONFIDENCE_TO_STAY * engine.confidence
         self._looks = Looks(engine, min_face_px=SHRINK * min_face_px, confidence=least)
+        self._first_id = first_id
         self._cuts = ShotCuts()
         self._live: list[_Live] = []
         self._pending: list[Frame] = []
@@ -300,7 +302,7 @@ class FaceTracker:
         large = sorted((t for t in seen if t not in small), key=lambda t: -t.face.size_px)
         room = max(0, self._max_faces - sum(t.id is not None for t in self._live))
         for track in large[:room]:
-            track.id = len(self._handed_on) + 1
+            track.id = self._first_id + len(self._handed_on)
             self._handed_on[track.id] = []
         for left, crowded in ((small, False), (large[room:], True)):
             seen_now = [(track.left_out, track.face) for track in left]

@@ -31,6 +31,7 @@ class SkippedFaces:
         end_s: the last such frame.
         large: how many of them are large enough to matter; a file that has any is never called real.
         judge_with: the option and its value with which those are judged; None where none is large.
+        part: the video track, page or picture, where the file has several.
     """
 
     reason: str
@@ -39,6 +40,7 @@ class SkippedFaces:
     end_s: float
     large: int
     judge_with: str | None
+    part: str = ""
 
 
 @dataclass(eq=False)

@@ -25,6 +25,7 @@ class TrackReport:
 
     ``thumbnail`` is ``(48, 48, 3)`` uint8 RGB. ``person``: its number in this file; tracks of the same person
     are judged together. None where no detector tells people apart.
+    ``part``: the video track, page or picture that shows it, where the file has several.
     """
 
     id: int
@@ -37,6 +38,7 @@ class TrackReport:
     thumbnail: NDArray[np.uint8] | None = field(compare=False)
     evidence: TrackEvidence | None = field(default=None, compare=False)
     person: int | None = None
+    part: str = ""
 
     @property
     def still(self) -> bool:

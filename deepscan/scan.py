@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deepscan import ScanModule, ensemble, media, networks
@@ -23,7 +24,7 @@ from deepscan.devices import CPU
 from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
 from deepscan.evidence import EvidenceKeeper
-from deepscan.faces import FaceEngine, FaceTracker, SkippedFaces
+from deepscan.faces import FaceEngine, FaceTrack, FaceTracker, SkippedFaces
 from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
 from deepscan.people import judged_together
@@ -68,9 +69,9 @@ class Scanner:
             medium = media.begin(path, self.config.pixel_budget)
             info = medium.info
             coverage = Coverage(info.duration_s, pixel_budget=self.config.pixel_budget)
-            plan = media.plan(info, thorough=self.config.thorough)
-            frames = medium.frames(plan, coverage, nvdec=self.config.decoder == "nvdec")
-            tracks, skipped = self._look(media.ahead(frames) if self._decode_ahead else frames)
+            nvdec = self.config.decoder == "nvdec"
+            parts = medium.parts(coverage, thorough=self.config.thorough, nvdec=nvdec)
+            tracks, skipped = self._look(parts)
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:
             status, error = failure.status, str(failure)
@@ -85,38 +86,50 @@ class Scanner:
         seconds = time.perf_counter() - started
         return FileReport(str(path), status, *said, coverage, tracks, skipped, info, error, seconds)
 
-    def _look(self, frames: Iterable[Frame]) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
-        """Follow, cut and score while the frames go by; no frame is kept."""
+    def _look(
+        self, parts: Iterable[tuple[str, Iterator[Frame]]]
+    ) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
+        """Follow, cut and score while the frames go by, part by part; no frame is kept."""
         config = self.config
-        tracker = FaceTracker(self._engine, min_face_px=config.min_face_px, max_faces=config.max_faces)
         any_length = {name for name, detector in self._detectors.items() if detector.any_length}
-        cutter = ClipCutter([detector.spec for detector in self._detectors.values()], any_length)
         thumbnails = Thumbnails()
         keeper = EvidenceKeeper(self.calibration) if config.evidence else None
+        seen: list[tuple[str, FaceTrack, ClipCutter]] = []
+        skipped: list[SkippedFaces] = []
         fused = []
         with self._panel(keeper) as panel:
-            for frame, faces in tracker.follow(frames):
-                cutter.add(frame, faces)
-                thumbnails.add(frame, faces)
-                panel.hear(cutter.take())
-            panel.hear(cutter.take(last=True))
-            for track in tracker.tracks:
+            for part, frames in parts:
+                tracker = FaceTracker(
+                    self._engine,
+                    min_face_px=config.min_face_px,
+                    max_faces=config.max_faces,
+                    first_id=len(seen) + 1,
+                )
+                cutter = ClipCutter([detector.spec for detector in self._detectors.values()], any_length)
+                for frame, faces in tracker.follow(media.ahead(frames) if self._decode_ahead else frames):
+                    cutter.add(frame, faces)
+                    thumbnails.add(frame, faces)
+                    panel.hear(cutter.take())
+                panel.hear(cutter.take(last=True))
+                seen += [(part, track, cutter) for track in tracker.tracks]
+                skipped += [replace(faces, part=part) for faces in tracker.skipped]
+            for _, track, cutter in seen:
                 calibration = self.calibration.at(track.width_px, still=len(track.times_s) == 1)
                 own, idle = panel.scores(track.id, calibration), panel.not_run(track.id)
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
                 fused.append(ensemble.fuse(track.id, own, reasons, calibration))
-            embeddings = [panel.embedding(track.id) for track in tracker.tracks]
-        fused = judged_together(fused, tracker.tracks, embeddings, self.calibration)
+            embeddings = [panel.embedding(track.id) for _, track, _ in seen]
+        fused = judged_together(fused, [track for _, track, _ in seen], embeddings, self.calibration)
         reports = []
-        for track, judged in zip(tracker.tracks, ensemble.weigh_tracks(fused), strict=True):
+        for (part, track, _), judged in zip(seen, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
             said = None if p is None else ensemble.verdict(p, *self.thresholds)
             pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
             what = judged.detectors, track.width_px
             place = track.id, track.start_s, track.end_s
-            reports.append(TrackReport(*place, p, said, *what, *pictures, judged.person))
-        return tuple(reports), tuple(tracker.skipped)
+            reports.append(TrackReport(*place, p, said, *what, *pictures, judged.person, part))
+        return tuple(reports), tuple(skipped)
 
     def _panel(self, keeper: EvidenceKeeper | None) -> Panel:
         """Asks the detectors about one file's clips, some side by side."""

@@ -109,9 +109,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2))
     parser.add_argument("--state", type=Path, default=Path(tempfile.gettempdir()) / "deepscan-fuzz")
     parser.add_argument("--only", type=int, help="run this mutant alone, here, and keep its file")
+    parser.add_argument("--sources", help="only of these, such as heic,tif,bmp,avif: what their names end in")
     options = parser.parse_args()
     options.state.mkdir(parents=True, exist_ok=True)
     sources = write_all(options.state / "sources")
+    if options.sources:
+        endings = tuple(options.sources.split(","))
+        sources = {name: content for name, content in sources.items() if name.endswith(endings)}
     if options.only is not None:
         return _alone(Task(options.seed, sources, options.state), options.only)
     state = State(options.state / f"outcomes-{options.seed}.jsonl", options.seed)

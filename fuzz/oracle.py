@@ -22,16 +22,19 @@ Anything but a clean answer is fine as long as it is an answer: ``worker.py`` as
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import av
+import pillow_heif
 from PIL import Image
 
 from deepscan.cli.exit_codes import CLEAN, exit_code
-from deepscan.media.container import FFMPEG_LOG, is_photo, open_container
+from deepscan.media.container import FFMPEG_LOG, open_container
+from deepscan.media.photo import probe_photo
 from deepscan.media.stream import picture_stream
 from deepscan.scan import FileReport
 from fuzz.sources import RATE
@@ -50,17 +53,21 @@ class Reading:
 
 def read_plainly(path: Path) -> Reading:
     """Decode everything from front to back."""
-    with path.open("rb") as file:
-        head = file.read(16)
-    return _read_photo(path) if is_photo(head) else _read_video(path)
+    photo = probe_photo(path)
+    return _read_video(path) if photo is None else _read_photo(path, heic=photo.container == "heif")
 
 
-def _read_photo(path: Path) -> Reading:
+def _read_photo(path: Path, *, heic: bool) -> Reading:
     count = 0
+    content = path.read_bytes()
+    if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content:
+        # More coded data may change nothing in a JPEG that lacks its end marker and nothing else.
+        ended, longer = (_pixels(content + more + b"\xff\xd9") for more in (b"", b"\x33" * 999))
+        return Reading(1, None if ended == longer else "the picture is cut off")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with pillow_heif.HeifImageFile(path) if heic else Image.open(path) as image:
                 for number in range(getattr(image, "n_frames", 1)):
                     image.seek(number)
                     image.load()
@@ -68,6 +75,11 @@ def _read_photo(path: Path) -> Reading:
     except Exception as error:  # Pillow raises whatever its parsers meet
         return Reading(count, str(error) or type(error).__name__)
     return Reading(count, None)
+
+
+def _pixels(jpeg: bytes) -> bytes:
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return image.tobytes()
 
 
 def _read_video(path: Path) -> Reading:

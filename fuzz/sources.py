@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.media import make
+from tests.media import make, odd
 
 SIZE_PX = 96
 SECONDS = 0.8  # 20 frames: one window and the even moments behind it
@@ -25,6 +25,11 @@ def _clip(path: Path, **settings: object) -> Path:
 def _still(path: Path, **settings: object) -> Path:
     Image.fromarray(make.portrait(SIZE_PX)).save(path, **settings)
     return path
+
+
+def _tracks(path: Path) -> Path:
+    frames = list(make.moving_portrait(FRAMES, SIZE_PX))
+    return odd.several_tracks(path, [frames, frames])
 
 
 SOURCES: dict[str, Callable[[Path], Path]] = {
@@ -48,7 +53,19 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "animated.gif": lambda p: make.animated_gif(p, FRAMES, SIZE_PX, 40),
     "animated.webp": lambda p: make.animated_webp(p, FRAMES, SIZE_PX, 40),
     "animated.png": lambda p: make.animated_png(p, FRAMES, SIZE_PX, 40),
+    "packed.avi": lambda p: odd.packed_clip(p, FRAMES, SIZE_PX),
+    "tracks.mp4": lambda p: _tracks(p),
+    "tracks.ts": lambda p: _tracks(p),
     "still.webp": _still,
+    "still.avif": _still,
+    "still.bmp": _still,
+    "still.ppm": _still,
+    "still.tga": _still,
+    "still.jp2": _still,
+    "tiles.heic": lambda p: odd.tiled_heic(p, SIZE_PX),
+    "lzw.tif": lambda p: _still(p, compression="tiff_lzw"),
+    "deflate.tif": lambda p: _still(p, compression="tiff_deflate"),
+    "pages.tif": lambda p: odd.pages(p, [make.portrait(SIZE_PX)] * 3, "raw"),
     "still.png": _still,
     "still.gif": _still,
     "still.jpg": lambda p: _still(p, quality=85),

@@ -106,7 +106,7 @@ def test_a_recording_that_starts_in_the_middle_of_a_stream_is_read(tmp_path: Pat
     assert any("the first 0.28 s cannot be decoded" in line for line in coverage.warnings), coverage
 
 
-def test_frames_that_an_edit_list_hides_are_missed(tmp_path: Path) -> None:
+def test_frames_that_an_edit_list_hides_are_looked_at_and_named(tmp_path: Path) -> None:
     """The track's header, its edit list and so what players show are cut down to 0.4 s of 2 s."""
     data = bytearray(make.portrait_clip(tmp_path / "whole.mp4", 2.0).read_bytes())
     place = data.index(b"elst") + 12
@@ -114,9 +114,11 @@ def test_frames_that_an_edit_list_hides_are_missed(tmp_path: Path) -> None:
     data[place : place + 4] = (400).to_bytes(4, "big")
     path = tmp_path / "hidden.mp4"
     path.write_bytes(data)
-    _, _, coverage = read(path)
-    assert not coverage.complete
-    assert any("its edit list hides" in line for line in coverage.warnings), coverage
+    _, found, coverage = read(path)
+    assert coverage.complete
+    assert coverage.frames_decoded == 50
+    assert make.frame_number(found[-1].rgb) == 49
+    assert any("1.6 s after the end are hidden from players" in line for line in coverage.warnings), coverage
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from deepscan import media
-from deepscan.media import Coverage, Frame, SamplingPlan
-from deepscan.media import stream as stream_module
+from deepscan.media import Coverage, Frame, SamplingPlan, opening
 from tests.media import make, spoil
 from tests.test_media import CONTAINERS
 
@@ -69,12 +68,9 @@ def test_damage_of_the_first_picture_is_reported_where_pictures_are_counted_firs
 
 def test_the_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make.portrait_clip(tmp_path / "a.mp4", 1.0)
-    opened = stream_module.open_container
+    opened = opening.open_container
     count: list[Path] = []
-    for module in ("stream", "video"):
-        monkeypatch.setattr(
-            f"deepscan.media.{module}.open_container", lambda p: (count.append(p), opened(p))[1]
-        )
+    monkeypatch.setattr(opening, "open_container", lambda p: (count.append(p), opened(p))[1])
     frames, coverage = begun(path)
     assert frames and coverage.complete and count == [path]
 

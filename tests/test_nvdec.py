@@ -46,13 +46,13 @@ def test_what_a_gpu_decodes_carries_a_warning(
 
     asked: list[Any] = []
 
-    def opened(path: Path, hwaccel: Any = None) -> Any:
+    def opened(path: Path, hwaccel: Any = None, *, hidden: bool) -> Any:
         asked.append(hwaccel)
         return open_container(path)
 
     monkeypatch.setattr(hardware, "hwdevices_available", lambda: ["cuda"])
     monkeypatch.setattr(hardware, "open_container", opened)
-    monkeypatch.setattr(hardware, "picture_stream", lambda container, path: Stream())
+    monkeypatch.setattr(hardware, "picture_stream", lambda container, path, number: Stream())
     found, coverage = pictures(clip, nvdec=True)
     assert [type(hwaccel).__name__ for hwaccel in asked] == ["HWAccel"]
     assert coverage.warnings == [hardware.HIDES_DAMAGE if known else hardware.NOT_THIS]

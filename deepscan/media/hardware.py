@@ -27,25 +27,27 @@ def has_nvdec() -> bool:
     return "cuda" in hwdevices_available()
 
 
-def open_on_gpu(path: Path, coverage: Coverage) -> InputContainer:
+def open_on_gpu(path: Path, coverage: Coverage, *, number: int, hidden: bool) -> InputContainer:
     """As ``open_container``, for a GPU to decode; ``coverage`` is told what comes of that.
+
+    ``number`` is that of the video track, as in ``picture_stream``.
 
     The frames come in main memory. Profiles that the GPU lacks are left to FFmpeg's decoder on the way.
     """
-    container = _opened(path)
+    container = _opened(path, hidden)
     if container is None:
         coverage.warnings.append(NO_NVDEC)
-        return open_container(path)
-    on_gpu = picture_stream(container, path).codec_context.is_hwaccel
+        return open_container(path, hidden=hidden)
+    on_gpu = picture_stream(container, path, number).codec_context.is_hwaccel
     coverage.warnings.append(HIDES_DAMAGE if on_gpu else NOT_THIS)
     return container
 
 
-def _opened(path: Path) -> InputContainer | None:
+def _opened(path: Path, hidden: bool) -> InputContainer | None:
     """None where there is no such decoder, or its device cannot be opened."""
     if not has_nvdec():
         return None
     try:
-        return open_container(path, HWAccel("cuda", allow_software_fallback=True))
+        return open_container(path, HWAccel("cuda", allow_software_fallback=True), hidden=hidden)
     except UnreadableMedia:
         return None  # if the file is to blame, opening it for the CPU says so

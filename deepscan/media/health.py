@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from deepscan.media.container import LogLine
 from deepscan.media.info import Coverage, MediaInfo, tolerance_s
-from deepscan.media.losses import PictureLedger, PictureTimes
-from deepscan.media.stream import COVER_ART, DEFAULT_RATE
+from deepscan.media.losses import HiddenFrames, LeadingPictures, PictureLedger, PictureTimes
+from deepscan.media.stream import DEFAULT_RATE, Head
 
 # Containers that can be cut anywhere, so that the first pictures may refer to what is not in the file.
 _CUT_ANYWHERE = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "obu", "vc1", "rm", "dv"})
@@ -25,6 +23,7 @@ _COUNTED = frozenset({"mp4", "mov", "avi"})
 _BARE = frozenset({"h264", "hevc", "mjpeg", "mpegvideo", "m4v"})
 _BACK_S = 0.5
 _REORDERED_S = 60.0
+_NO_SUCH_REFERENCE = "mmco: unref"
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG, numbers of ITU-T H.273
 _NO_LENGTH = "this kind of file states no length: a clean cut between two pictures would go unnoticed"
 
@@ -36,34 +35,30 @@ class Health:
     person should know besides into its warnings.
     """
 
-    def __init__(
-        self,
-        info: MediaInfo,
-        container: InputContainer,
-        stream: VideoStream,
-        decoder: VideoCodecContext,
-        coverage: Coverage,
-    ) -> None:
+    def __init__(self, info: MediaInfo, head: Head, coverage: Coverage) -> None:
+        container, stream = head.container, head.stream
         self._info = info
         self._coverage = coverage
         self._stream = stream
         self._format = container.format.name
         sounds = [s.codec_context for s in (*container.streams.audio, *container.streams.subtitles)]
         self._not_pictures = {context.name for context in sounds if context is not None}
+        self._rate = info.frame_rate or DEFAULT_RATE
         self._tick = float(stream.time_base or Fraction(1, 90000))
-        self._ledger = PictureLedger(decoder.name)
+        self._ledger = PictureLedger(head.decoder.name)
+        self._hidden = None if head.shown is None else HiddenFrames(head.shown)
+        self._leading = LeadingPictures()
         self._times = PictureTimes()
         self._packets = 0
-        self._shown = 0
         self._bytes_outside = container.size if info.container in _BARE else 0
         self._last_dts_s = -math.inf
         self._reached_s = 0.0
         self._file_reached_s = 0.0
         self._lines: list[str] = []
+        self._leading_lines: list[str] = []
+        self._orphaned: int | None = None  # time of a keyframe before which pictures were not decoded
         if not info.length_declared:
             self.warn(_NO_LENGTH)
-        if others := sum(not s.disposition & COVER_ART for s in container.streams.video) - 1:
-            self.warn(f"{others} more video stream(s) in this file were not looked at")
 
     def warn(self, sentence: str) -> None:
         """Something to know; each sentence once."""
@@ -81,7 +76,10 @@ class Health:
             self.damage("the file is damaged: parts of packets are missing")
         of_picture = packet.stream_index == self._stream.index
         self._packets += of_picture
-        self._shown += of_picture and not packet.is_discard
+        if of_picture:
+            self._leading.demuxed(packet)
+            if packet.pts in self._leading:
+                self._orphaned = self._leading.keyframe
         self._bytes_outside -= packet.size
         ticks = packet.dts if packet.pts is None else packet.pts
         if not packet.size or ticks is None or packet.time_base is None:
@@ -93,6 +91,8 @@ class Health:
             self._reached_s = max(self._reached_s, end_s)
             if packet.pts is not None:
                 self._times.add(start_s)
+                if self._hidden is not None and packet.pts not in self._leading:
+                    self._hidden.add(packet.pos, start_s)
             if packet.dts is not None:
                 self._follow_clock(packet.dts * self._tick, ticks * self._tick)
 
@@ -104,17 +104,27 @@ class Health:
             self.damage("the clock starts again: another recording follows, or times are damaged")
         self._last_dts_s = dts_s
 
-    def heard(self, lines: list[LogLine], *, keyframe: bool = False) -> None:
-        """FFmpeg's lines while it opened, read or decoded (a picture without references: ``keyframe``)."""
+    def heard(self, lines: list[LogLine], *, of: Packet[VideoStream] | None = None) -> None:
+        """FFmpeg's lines while it opened or read the file, or while it decoded a packet, ``of``."""
+        if of is not None and of.is_keyframe and of.pts != self._orphaned:
+            self._orphaned = None
         for line in lines:
             if line.source == self._format:
                 self.damage(f"the file is damaged ({line.text})")
-            elif (keyframe or self._counts()) and line.source not in self._not_pictures:
+            elif line.source in self._not_pictures:
+                continue
+            elif self._orphaned is not None and line.text.startswith(_NO_SUCH_REFERENCE):
+                continue  # "no longer refer to that picture", said of one that never came
+            elif of is not None and of.pts in self._leading:
+                self._leading_lines.append(line.text)
+            elif (of is not None and of.is_keyframe) or self._counts():
                 self._lines.append(line.text)
 
     def refused(self, packet: Packet[VideoStream], error: Exception) -> None:
         """The decoder raised an error for this packet."""
-        if self._counts() or packet.is_keyframe:
+        if packet.pts in self._leading:
+            self._leading_lines.append(str(error))
+        elif self._counts() or packet.is_keyframe:
             self._coverage.frames_failed += 1
             self._lines.append(str(error))
 
@@ -122,9 +132,10 @@ class Health:
         """The decoder took this packet and was asked for its picture."""
         self._ledger.fed(packet)
 
-    def jumped(self) -> None:
-        """Decoding goes on at another keyframe."""
+    def jumped(self, keyframe: int | None) -> None:
+        """Decoding goes on at a keyframe of this time, without what came before it."""
         self._ledger.restart()
+        self._orphaned = keyframe
 
     def decoded(self, frame: VideoFrame, end_s: float) -> None:
         """A picture came out, shown until ``end_s``."""
@@ -143,6 +154,8 @@ class Health:
     def conclude(self, *, clock_counts: bool) -> None:
         """The reader came to the end; ``clock_counts``: times are counted from the frame rate."""
         coverage = self._coverage
+        if not self._may_be_missing(len(self._leading)):
+            self._lines += self._leading_lines
         if self._lines:
             coverage.errors_reported += len(self._lines)
             times = "once" if len(self._lines) == 1 else f"{len(self._lines)} times"
@@ -156,25 +169,30 @@ class Health:
             if missing_s > 0.1:
                 self.warn(f"the picture ends {missing_s:.1f} s before the declared end: cut off?")
 
+    def _may_be_missing(self, pictures: int) -> bool:
+        """So few pictures at the beginning may refer to what was cut off before them."""
+        return pictures / self._rate <= tolerance_s(self._coverage.duration_s or 0.0)
+
     def _count_losses(self) -> None:
         ledger, coverage = self._ledger, self._coverage
         ledger.close()
-        leading_s = ledger.leading / (self._info.frame_rate or DEFAULT_RATE)
-        if self._info.container in _CUT_ANYWHERE and leading_s <= tolerance_s(coverage.duration_s or 0.0):
-            if ledger.leading:
+        cut_anywhere = self._info.container in _CUT_ANYWHERE
+        missing = [pts for pts in ledger.leading if cut_anywhere or pts in self._leading]
+        if self._may_be_missing(len(missing)):
+            ledger.lost += len(ledger.leading) - len(missing)
+            if missing:
+                leading_s = len(missing) / self._rate
                 self.warn(f"the first {leading_s:.2f} s cannot be decoded: they refer to what is not there")
         else:
-            ledger.lost += ledger.leading
+            ledger.lost += len(ledger.leading)
         if ledger.lost:
             coverage.frames_failed += ledger.lost
             self.warn(f"{ledger.lost} frame(s) could not be decoded; the decoder does not say why")
         declared = min(self._stream.frames, len(self._stream.index_entries))
         if self._info.container in _COUNTED and self._packets < declared:
             self.damage(f"the file holds {self._packets} of the {declared} frames that it declares")
-        hidden = self._stream.frames - self._shown
-        rate = self._info.frame_rate or DEFAULT_RATE
-        if self._info.container in ("mp4", "mov") and hidden / rate > tolerance_s(coverage.duration_s or 0.0):
-            self.damage(f"the file holds {hidden} more frames that its edit list hides from players")
+        if self._hidden is not None and (sentence := self._hidden.sentence(1 / self._rate)):
+            self.warn(sentence)
         if self._bytes_outside > 0:
             self.damage(f"{self._bytes_outside} bytes of the file belong to no picture")
         if self._info.container not in _COUNTED and (jumps := self._times.jumps()):

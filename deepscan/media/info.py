@@ -38,6 +38,8 @@ class MediaInfo:
         frames_expected: declared, counted, or duration times rate.
         bits_per_pixel: the file's size over the pixels of all its frames; sound and metadata count in.
         length_declared: the file itself says how long it is; else ``duration_s`` is what was found in it.
+        parts: names of the video tracks, pages or pictures of a file that has several, in the order in which
+            they are looked at; the other attributes tell of the first. Empty where there is one.
     """
 
     kind: Literal["video", "animation", "image"]
@@ -51,6 +53,7 @@ class MediaInfo:
     frames_expected: int | None
     bits_per_pixel: float | None = None
     length_declared: bool = True
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,22 @@ class Coverage:
             f"not read to the end: stopped after {self.pixels_decoded / 1e9:.3g} gigapixels, "
             f"at {self.seconds_covered:.1f} s; --pixel-budget allows more"
         )
+
+    def of_part(self) -> Coverage:
+        """For one of several parts: what is left of the budget, and nothing seen yet."""
+        left = max(1, self.pixel_budget - self.pixels_decoded) if self.pixel_budget else 0
+        return Coverage(pixel_budget=left)
+
+    def add(self, part: Coverage, name: str) -> None:
+        """Count in what was seen of a part; a part that is not complete leaves the whole incomplete."""
+        if part.duration_s is not None:
+            self.duration_s = (self.duration_s or 0.0) + part.duration_s
+        self.seconds_covered = round(self.seconds_covered + part.seconds_covered, 6)
+        self.frames_decoded += part.frames_decoded
+        self.frames_failed += part.frames_failed
+        self.pixels_decoded += part.pixels_decoded
+        self.errors_reported += part.errors_reported or not part.complete
+        self.warnings += [f"{name}: {warning}" for warning in part.warnings]
 
     @property
     def complete(self) -> bool:

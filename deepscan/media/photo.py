@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deepscan.errors import UnreadableMedia
-from deepscan.media.container import MAX_PIXELS, is_photo, read_head
+from deepscan.errors import UnreadableMedia, UnsupportedMedia
+from deepscan.media.complaints import overheard
+from deepscan.media.container import MAX_PIXELS
+from deepscan.media.heif import AVIF, HEIF, open_heif, said_by_ffmpeg, still_format, unread_pictures
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
+from deepscan.media.jpeg import ALL_THERE, mended
 from deepscan.media.picker import Choice, Picker
-from deepscan.media.structure import loose_ends
+from deepscan.media.sniff import photo_format, read_head
+from deepscan.media.structure import Bytes, Note, loose_ends
+from deepscan.media.structure.jpeg import NO_END
+from deepscan.media.structure.tiff import is_camera_raw
+from deepscan.media.unsupported import unread_kind
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal
+
+_ANIMATED = ("PNG", "WEBP", "GIF")
 _EXIF_ORIENTATION = 0x0112
 _EXIF_CLOCKWISE = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 _DEFAULT_FRAME_S = 0.1  # what browsers show a frame for that names no duration
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    struct.error,
+    KeyError,
+    IndexError,
+    TypeError,
+)
+"""What Pillow's readers raise over a damaged file."""
 
 
 def shows_through_pillow(info: MediaInfo) -> bool:
@@ -32,40 +55,83 @@ def probe_photo(path: Path, pixel_budget: int = 0) -> MediaInfo | None:
 
     Raises:
         UnreadableMedia: broken, or more pixels than the limit.
+        UnsupportedMedia: a picture of a kind that is not read.
     """
-    if not is_photo(read_head(path)):
+    name = _format(path)
+    if name is None:
         return None
     try:
-        return _probed(path, pixel_budget)
-    except (OSError, EOFError, ValueError, SyntaxError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, in which nobody here is interested
+            return _probed(path, name, pixel_budget)
+    except _BROKEN as error:
         raise _broken(path) from error
 
 
-def _probed(path: Path, pixel_budget: int) -> MediaInfo:
-    with _open(path) as image:
-        container = "jpeg" if image.format == "MPO" else str(image.format).lower()
-        animated = container != "jpeg" and getattr(image, "n_frames", 1) > 1
+def _format(path: Path) -> str | None:
+    """Pillow's name of the format, or ``HEIF``."""
+    suffix = path.suffix
+    head = read_head(path, 16 << 20 if suffix.lower() == ".svg" else 1024)
+    if kind := unread_kind(head, suffix):
+        raise _unsupported(path, kind)
+    name = photo_format(head, suffix)
+    if name == "TIFF":
+        with path.open("rb") as file:
+            if is_camera_raw(Bytes(file)):
+                raise _unsupported(path, "camera raw file")
+    return name or still_format(path, head)
+
+
+def _unsupported(path: Path, kind: str) -> UnsupportedMedia:
+    return UnsupportedMedia(
+        f"{path} is a {kind}, which deepscan does not read; save it as JPEG, PNG or TIFF and scan that."
+    )
+
+
+def _probed(path: Path, name: str, pixel_budget: int) -> MediaInfo:
+    with _open(path, name) as image:
+        container = name.lower()
+        count = int(getattr(image, "n_frames", 1))
         turn = image.getexif().get(_EXIF_ORIENTATION, 1)
         width, height = image.size if turn not in (5, 6, 7, 8) else image.size[::-1]
-        if not animated:
+        if name not in _ANIMATED or count == 1:
             rotation = _EXIF_CLOCKWISE.get(turn, 0)
-            return MediaInfo("image", container, container, width, height, rotation, None, None, 1)
-        count = int(getattr(image, "n_frames", 1))
-    times = _times(path, count, pixel_budget)
+            parts = _pages(path, name, count)
+            return MediaInfo(
+                "image", container, container, width, height, rotation, None, None, 1, parts=parts
+            )
+    times = _times(path, name, count, pixel_budget)
     rate = count / times[-1]
     return MediaInfo("animation", container, container, width, height, 0, times[-1], rate, count)
 
 
-def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage) -> Iterator[Frame]:
-    """The frames of a photo or animation; see :func:`deepscan.media.frames`."""
-    for sentence in loose_ends(path, info.container):
-        coverage.errors_reported += 1
-        coverage.warnings.append(sentence)
+def _pages(path: Path, name: str, count: int) -> tuple[str, ...]:
+    """Names of the pictures that lie side by side in a file; none where there is but one."""
+    if name not in ("TIFF", HEIF) or count == 1:
+        return ()
+    word = "page" if name == "TIFF" else "picture"
+    return tuple(f"{word} {number + 1}" for number in range(count))
+
+
+def photo_frames(
+    path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Coverage, number: int = 0
+) -> Iterator[Frame]:
+    """The frames of a photo or animation; see :meth:`deepscan.media.Medium.frames`.
+
+    ``number`` is that of the page, or of the picture in a file that holds several side by side.
+    """
+    name = info.container.upper()
+    if number == 0:
+        _check(path, info, coverage)
     picker = Picker(plan)
     held: tuple[float, Choice | None, Image.Image] | None = None
-    with _open(path) as image:
+    with _open(path, name) as image:
         if info.kind == "image":
-            rgb = _rgb(path, image)
+            with overheard(name == "TIFF") as said:
+                rgb = _page(path, image, number)
+            if said:
+                coverage.errors_reported += len(said)
+                coverage.warnings.append(f"libtiff reports damage: {said[0].partition(': ')[2] or said[0]}")
             coverage.frames_decoded = 1
             coverage.finished = True
             yield Frame(0, 0.0, rgb, 0, True)
@@ -75,7 +141,7 @@ def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Cove
             try:
                 image.seek(number)
                 image.load()
-            except (OSError, EOFError, ValueError, SyntaxError) as error:
+            except _BROKEN as error:
                 coverage.frames_failed += 1
                 coverage.warnings.append(f"the animation breaks off at frame {number} ({error})")
                 break
@@ -97,20 +163,48 @@ def photo_frames(path: Path, info: MediaInfo, plan: SamplingPlan, coverage: Cove
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
 
 
+def _check(path: Path, info: MediaInfo, coverage: Coverage) -> None:
+    """Is the file whole? What is not goes into ``coverage``."""
+    sentences = loose_ends(path, info.container)
+    if NO_END in sentences and mended(path):
+        sentences = [ALL_THERE]
+    if info.container == HEIF.lower():
+        sentences += [f"FFmpeg reports damage: {line}" for line in said_by_ffmpeg(path)[:1]]
+    if info.container in (HEIF.lower(), AVIF.lower()):
+        unread = unread_pictures(path, max(1, len(info.parts)))
+        sentences += [f"{unread} more picture(s) in this file were not looked at"] if unread else []
+    coverage.errors_reported += sum(not isinstance(sentence, Note) for sentence in sentences)
+    coverage.warnings += sentences
+
+
+def _page(path: Path, image: Image.Image, number: int) -> NDArray[np.uint8]:
+    try:
+        if number:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image.seek(number)
+    except _BROKEN as error:
+        raise _broken(path) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(path)
+    return _rgb(path, image)
+
+
 def _frame(path: Path, pts_s: float, choice: Choice, image: Image.Image) -> Frame:
     return Frame(choice.index, pts_s, _rgb(path, image), choice.window, choice.even)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, name: str) -> Image.Image:
     """Open without decoding; the pixel limit is checked against the header."""
     try:
         with warnings.catch_warnings():
             # Pillow's own limits only warn, or are higher than this one.
             warnings.simplefilter("ignore")
-            image = Image.open(path, formats=_FORMATS)
+            source = (mended(path) if name == "JPEG" else None) or path
+            image = open_heif(path) if name == HEIF else Image.open(source, formats=(name,))
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, *_BROKEN) as error:
         raise _broken(path) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -131,7 +225,7 @@ def _rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:
                 white = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(white, upright)
             return np.array(upright.convert("RGB"), dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
+    except _BROKEN as error:
         raise _broken(path) from error
 
 
@@ -142,17 +236,17 @@ def _gray16(image: Image.Image) -> NDArray[np.uint8]:
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _times(path: Path, count: int, pixel_budget: int) -> list[float]:
+def _times(path: Path, name: str, count: int, pixel_budget: int) -> list[float]:
     """End of every frame, seconds; ``(count,)``, guessed from where it breaks off or spends the budget."""
     ends: list[float] = []
-    with _open(path) as image:
+    with _open(path, name) as image:
         for number in range(count):
             if 0 < pixel_budget <= number * image.width * image.height:
                 break
             try:
                 image.seek(number)
                 image.load()  # WebP names a frame's duration only once it is decoded
-            except (OSError, EOFError, ValueError, SyntaxError):
+            except _BROKEN:
                 break
             ends.append(round((ends[-1] if ends else 0.0) + _shown_s(image), 6))
     if not ends:

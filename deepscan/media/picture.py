@@ -9,7 +9,13 @@ from typing import cast
 import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+from deepscan.media.container import MAX_PIXELS
+
+_OBLONG = 8.0
+"""Pixels more oblong than this are a damaged header's: players show them as squares."""
 
 # What a GPU's decoder hands out -> the same numbers as the CPU's decoders have them. FFmpeg converts the two
 # to RGB in different ways: without this step, colours were seen to differ by up to 30 of 255.
@@ -53,6 +59,26 @@ class Turn:
         return rgb[::-1] if self.flip_y else rgb
 
 
+def pixel_aspect(stream: VideoStream) -> float:
+    """Width of a stored pixel over its height; 1 where nothing, or nothing sensible, is said."""
+    said = stream.sample_aspect_ratio
+    aspect = float(said) if said else 1.0
+    return aspect if 1 / _OBLONG <= aspect <= _OBLONG else 1.0
+
+
+def square_size(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """Size of the picture with square pixels, as players show it: the shorter sides are stretched.
+
+    Shrunk instead where stretching would go past the limit on pixels.
+    """
+    if aspect == 1.0:
+        return width, height
+    wide, high = max(1.0, aspect), max(1.0, 1 / aspect)
+    if width * wide * height * high > MAX_PIXELS:
+        wide, high = min(1.0, aspect), min(1.0, 1 / aspect)
+    return max(1, round(width * wide)), max(1, round(height * high))
+
+
 class Turns:
     """The turn of each frame of one stream; its display matrix is read again only where the rotation changes.
 
@@ -71,19 +97,23 @@ class Turns:
         return self._by_rotation[rotation]
 
 
-def upright_rgb(frame: VideoFrame, turn: Turn) -> NDArray[np.uint8]:
+def upright_rgb(frame: VideoFrame, turn: Turn, aspect: float = 1.0) -> NDArray[np.uint8]:
     """``(H, W, 3)`` uint8, upright after ``turn``, at the frame's own size.
+
+    ``aspect`` is that of the stored pixels (width over height): the picture comes with square ones.
 
     The frame's colour matrix and range are honoured; untagged frames are read as BT.601, as FFmpeg
     and OpenCV do. Transparent parts lie on white, as for photos.
     """
     if frame.format.name in PLANAR:
         frame = frame.reformat(format=PLANAR[frame.format.name])
+    width, height = square_size(frame.width, frame.height, aspect)
     if any(component.is_alpha for component in frame.format.components):
-        rgba = frame.to_ndarray(format="rgba", threads=1).astype(np.uint16)
+        rgba = frame.to_ndarray(format="rgba", width=width, height=height, threads=1).astype(np.uint16)
         alpha = rgba[..., 3:]
         rgb = ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     else:
-        rgb = np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+        square = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        rgb = np.asarray(square, dtype=np.uint8)
     # FFmpeg pads rows, so that the array of an odd width is a view with gaps.
     return np.ascontiguousarray(turn.apply(rgb))

@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media.container import FFMPEG_LOG, MAX_PIXELS, LogLine, open_container
 from deepscan.media.info import MediaInfo
-from deepscan.media.picture import Turn
+from deepscan.media.opening import Unpack, open_whole
+from deepscan.media.picture import Turn, pixel_aspect, square_size
 
 DEFAULT_RATE = 25.0
 COVER_ART = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
@@ -37,6 +38,8 @@ class Head:
         packets: of all streams.
         pictures: what came of each packet of the picture, in order.
         said: FFmpeg's error lines while it opened the file.
+        unpack: what packets of the picture go through.
+        shown: where in the file the frames lie that players show, if an edit list hides others.
     """
 
     container: InputContainer
@@ -45,28 +48,39 @@ class Head:
     packets: list[Packet[Stream]]
     pictures: list[tuple[Packet[VideoStream], list[VideoFrame]]]
     said: list[LogLine]
+    unpack: Unpack
+    shown: frozenset[int] | None = None
 
 
-def begin_video(path: Path) -> tuple[MediaInfo, Head | None]:
+class EmptyTrack(UnreadableMedia):
+    """A video track that a broadcast announces and does not send."""
+
+
+def begin_video(path: Path, number: int = 0) -> tuple[MediaInfo, Head | None]:
     """What the video is, from its first frame, and where to read on; None where it is to be read anew.
+
+    ``number`` is that of the video track, as in ``picture_stream``.
 
     Raises:
         UnreadableMedia: cannot be opened, or no frame decodes.
         UnsupportedMedia: no moving picture in it.
     """
-    container = open_container(path)
+    container, shown = open_whole(path)
     try:
         said = FFMPEG_LOG.take()
-        stream = picture_stream(container, path)
-        head = Head(container, stream, open_decoder(stream), [], [], said)
+        stream = picture_stream(container, path, number)
+        unpack = Unpack(stream)
+        head = Head(container, stream, open_decoder(stream), [], [], said, unpack, shown.get(stream.index))
         first, whole = _first_frame(head)
+        if first is None and not head.pictures and container.format.name == "mpegts":
+            raise EmptyTrack(f"{path} holds a video track with nothing in it; there is nothing to look at.")
         if first is None:
             raise UnreadableMedia(
                 f"{path} holds no frame that can be decoded; fetch the file again, or convert it to H.264."
             )
         # What FFmpeg has to say of the beginning must be said to whoever reads it for good.
         whole = whole and not FFMPEG_LOG.take()
-        info = _info(path, head, first)
+        info = _info(path, head, first, number)
         FFMPEG_LOG.take()  # to count the pictures of a file is to read it through
     except BaseException:
         container.close()
@@ -77,40 +91,88 @@ def begin_video(path: Path) -> tuple[MediaInfo, Head | None]:
     return info, None
 
 
-def _info(path: Path, head: Head, first: VideoFrame) -> MediaInfo:
+def _info(path: Path, head: Head, first: VideoFrame, number: int) -> MediaInfo:
     container, stream = head.container, head.stream
     turn = Turn.of(first)
-    width, height = turn.size(first.width, first.height)
+    aspect = 1.0 if container.format.name == "gif" else pixel_aspect(stream)
+    width, height = turn.size(*square_size(first.width, first.height, aspect))
     codec = head.decoder.name
     rate = _frame_rate(stream)
-    duration_s = _declared_s(container, stream)
+    duration_s = _declared_s(container, stream) if head.shown is None else _stored_s(stream, rate)
     count = stream.frames or None
     name = _short_name(container, path)
     # An mp4 in fragments may say in its index that it holds nothing: its length is that of what is there.
     declared = bool(duration_s) and (name not in ("mp4", "mov") or count is not None)
     if not duration_s:
-        count, duration_s = _counted(path, rate)
+        count, duration_s = _counted(path, rate, number)
     if name == "gif" and count == 1:
         return MediaInfo("image", name, codec, width, height, 0, None, None, 1)
     kind: Literal["video", "animation"] = "animation" if name == "gif" else "video"
     expected = count or max(1, round(duration_s * rate))
     turned = turn.clockwise_deg
+    parts = _part_names(container)
     return MediaInfo(
-        kind, name, codec, width, height, turned, duration_s, rate, expected, length_declared=declared
+        kind,
+        name,
+        codec,
+        width,
+        height,
+        turned,
+        duration_s,
+        rate,
+        expected,
+        length_declared=declared,
+        parts=parts,
     )
 
 
-def picture_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to look at: the default one, else the largest; never cover art."""
-    streams = [s for s in container.streams.video if not s.disposition & COVER_ART]
-    if not streams:
+def _part_names(container: InputContainer) -> tuple[str, ...]:
+    """``video track 2`` and so on, counted in the order of the file; none where there is but one."""
+    streams = picture_streams(container)
+    order = sorted(stream.index for stream in streams)
+    names = tuple(f"video track {order.index(stream.index) + 1}" for stream in streams)
+    return names if len(names) > 1 else ()
+
+
+def picture_streams(container: InputContainer) -> list[VideoStream]:
+    """Every video track, that which players show first in front: the default one, else the largest.
+
+    Never cover art. What cannot be decoded comes last.
+    """
+    default = av.stream.Disposition.default
+    tracks = [s for s in container.streams.video if not s.disposition & COVER_ART]
+    return sorted(
+        (s for s in tracks if not _shows_a_frame_of(s, tracks)),
+        key=lambda s: (s.codec_context is None, not s.disposition & default, -_area(s), s.index),
+    )
+
+
+def _area(stream: VideoStream) -> int:
+    return 0 if stream.codec_context is None else stream.width * stream.height
+
+
+def _shows_a_frame_of(stream: VideoStream, tracks: list[VideoStream]) -> bool:
+    """The still picture of an image sequence is one of its frames."""
+    if stream.frames != 1 or stream.duration is not None or len(tracks) == 1:
+        return False
+    places = {entry.pos for entry in stream.index_entries}
+    others = (s for s in tracks if s is not stream and s.frames > 1)
+    return bool(places) and any(places <= {entry.pos for entry in s.index_entries} for s in others)
+
+
+def picture_stream(container: InputContainer, path: Path, number: int = 0) -> VideoStream:
+    """The stream to look at: number ``number`` of ``picture_streams``.
+
+    Raises:
+        UnsupportedMedia: there is none, or none that can be decoded here.
+    """
+    streams = picture_streams(container)
+    if len(streams) <= number:
         what = "only sound and cover art" if container.streams.video else "no picture, only sound or data"
         raise UnsupportedMedia(f"{path} holds {what}; there is nothing to look at.")
-    streams = [s for s in streams if s.codec_context is not None]
-    if not streams:
+    if streams[number].codec_context is None:
         raise UnsupportedMedia(f"{path} uses a video codec that cannot be decoded here; convert it to H.264.")
-    default = av.stream.Disposition.default
-    return max(streams, key=lambda s: (bool(s.disposition & default), s.width * s.height, -s.index))
+    return streams[number]
 
 
 def open_decoder(stream: VideoStream) -> VideoCodecContext:
@@ -129,7 +191,7 @@ def open_decoder(stream: VideoStream) -> VideoCodecContext:
 
 def _first_frame(head: Head) -> tuple[VideoFrame | None, bool]:
     """The first picture, and whether ``head`` holds all that led to it: no error, and little of it."""
-    source = head.container.demux()
+    source = head.unpack.packets(head.container)
     clean, of_picture = True, 0
     while of_picture < _PROBE_PACKETS:
         try:
@@ -187,11 +249,17 @@ def _clock_seconds(text: str) -> float | None:
         return None
 
 
-def _counted(path: Path, rate: float) -> tuple[int, float]:
+def _stored_s(stream: VideoStream, rate: float) -> float:
+    """Length of all that is stored, from a movie's index; an edit list declares only what players show."""
+    times = [entry.timestamp for entry in stream.index_entries]
+    return (max(times) - min(times)) * float(stream.time_base or 0) + 1 / rate
+
+
+def _counted(path: Path, rate: float, number: int) -> tuple[int, float]:
     """Packets and seconds of a file that declares no length, by reading it through."""
     count, first_s, end_s = 0, None, 0.0
     with open_container(path) as container:
-        stream = picture_stream(container, path)
+        stream = picture_stream(container, path, number)
         tick = float(stream.time_base or Fraction(1, 90000))
         try:
             for packet in container.demux(stream):

@@ -16,19 +16,22 @@ from pathlib import Path
 from typing import Literal, cast
 
 import av
+import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from deepscan.errors import UnreadableMedia
-from deepscan.media.container import FFMPEG_LOG, open_container
+from deepscan.media.container import FFMPEG_LOG
 from deepscan.media.hardware import open_on_gpu
 from deepscan.media.health import Health
 from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
+from deepscan.media.opening import Unpack, open_whole
 from deepscan.media.picker import Choice, Picker
-from deepscan.media.picture import Turns, upright_rgb
+from deepscan.media.picture import Turns, pixel_aspect, upright_rgb
 from deepscan.media.stream import DEFAULT_RATE, Head, open_decoder, picture_stream
-from deepscan.media.structure import loose_ends
+from deepscan.media.structure import Note, loose_ends
 
 _DEMUX_ERRORS = 50
 _HELD_PACKETS = 1000
@@ -42,27 +45,33 @@ def video_frames(
     coverage: Coverage,
     *,
     head: Head | None = None,
+    number: int = 0,
     nvdec: bool = False,
 ) -> Iterator[Frame]:
     """The frames that the plan asks for; see :meth:`deepscan.media.Medium.frames`.
 
-    Goes on where ``head`` ends, and closes it.
+    Goes on where ``head`` ends, and closes it. ``number`` is that of the video track, as in
+    ``picture_stream``.
     """
-    head = head or _opened(path, coverage, nvdec=nvdec)
+    head = head or _opened(path, coverage, number, nvdec=nvdec)
     with head.container:
-        health = Health(info, head.container, head.stream, head.decoder, coverage)
+        health = Health(info, head, coverage)
         health.heard(head.said)
         for sentence in loose_ends(path, info.container):
-            health.damage(sentence)
+            (health.warn if isinstance(sentence, Note) else health.damage)(sentence)
         yield from _Reader(head, info, plan, coverage, health).frames()
     if not coverage.frames_decoded:
         raise UnreadableMedia(f"{path} holds no frame that can be decoded; fetch the file again.")
 
 
-def _opened(path: Path, coverage: Coverage, *, nvdec: bool) -> Head:
-    container = open_on_gpu(path, coverage) if nvdec else open_container(path)
-    stream = picture_stream(container, path)
-    return Head(container, stream, open_decoder(stream), [], [], FFMPEG_LOG.take())
+def _opened(path: Path, coverage: Coverage, number: int, *, nvdec: bool) -> Head:
+    container, shown = open_whole(path)
+    if nvdec:
+        container.close()
+        container = open_on_gpu(path, coverage, number=number, hidden=bool(shown))
+    stream = picture_stream(container, path, number)
+    said, decoder = FFMPEG_LOG.take(), open_decoder(stream)
+    return Head(container, stream, decoder, [], [], said, Unpack(stream), shown.get(stream.index))
 
 
 class _Reader:
@@ -74,6 +83,8 @@ class _Reader:
         self._container = head.container
         self._stream = stream = head.stream
         self._decoder = head.decoder
+        self._unpack = head.unpack
+        self._aspect = pixel_aspect(stream) if info.kind == "video" else 1.0
         self._read_before = head.packets
         self._decoded_before = dict(head.pictures)
         self._coverage = coverage
@@ -124,7 +135,7 @@ class _Reader:
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets of the picture, until the file ends; goes on after an error."""
         failures = 0
-        source = chain(self._read_before, self._container.demux())
+        source = chain(self._read_before, self._unpack.packets(self._container))
         while True:
             try:
                 packet = next(source)
@@ -136,7 +147,7 @@ class _Reader:
                 self._health.damage(f"the file is damaged ({lines[0]})")
                 if failures >= _DEMUX_ERRORS:
                     break
-                source = chain(self._container.demux())
+                source = chain(self._unpack.packets(self._container))
                 continue
             self._health.heard(FFMPEG_LOG.take())
             of_picture = packet.stream_index == self._stream.index
@@ -178,7 +189,7 @@ class _Reader:
             # Pictures shown before the keyframe but stored after it refer to what was dropped.
             ready = [p for p in ready if (self._packet_s(p) or 0.0) >= first_s]
             self._start_at(ready)
-            self._health.jumped()
+            self._health.jumped(ready[0].pts)
         self._fresh = False
         self._fed_s = max([packet_s, self._fed_s, *(self._packet_s(p) or 0.0 for p in ready)])
         return ready
@@ -194,7 +205,7 @@ class _Reader:
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         wanted_s = self._picker.next_s
         packet_s = self._packet_s(packet)
-        passing = wanted_s is not None and packet_s is not None and packet_s < wanted_s
+        passing = wanted_s is not None and packet_s is not None and 0.0 <= packet_s < wanted_s
         skip: Literal["NONREF", "DEFAULT"] = "NONREF" if passing and not self._counts_time else "DEFAULT"
         if self._decoder.skip_frame != skip:
             self._decoder.skip_frame = skip
@@ -209,7 +220,7 @@ class _Reader:
         else:
             if skip == "DEFAULT":
                 self._health.fed(packet)
-        self._health.heard(FFMPEG_LOG.take(), keyframe=packet.is_keyframe)
+        self._health.heard(FFMPEG_LOG.take(), of=packet)
         return frames
 
     def _wanted(self, frames: list[VideoFrame]) -> Iterator[Frame]:
@@ -228,8 +239,12 @@ class _Reader:
         pts_s, frame, choice = self._behind
         self._behind = None
         if choice is not None:
-            turn = self._turns.of(frame)
-            yield Frame(choice.index, pts_s, lambda: upright_rgb(frame, turn), choice.window, choice.even)
+            turn, aspect = self._turns.of(frame), self._aspect
+
+            def picture() -> NDArray[np.uint8]:
+                return upright_rgb(frame, turn, aspect)
+
+            yield Frame(choice.index, pts_s, picture, choice.window, choice.even)
 
     def _frame_s(self, frame: VideoFrame) -> float:
         """Seconds from the start; always later than the frame before."""

@@ -170,6 +170,7 @@ def _media(media: MediaInfo) -> dict[str, Any]:
         "duration_s": number(media.duration_s),
         "frame_rate": number(media.frame_rate),
         "frames_expected": media.frames_expected,
+        "parts": [portable(part) for part in media.parts],
         "bits_per_pixel": number(media.bits_per_pixel),
     }
 
@@ -186,6 +187,7 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
 
 def _skipped(faces: SkippedFaces) -> dict[str, Any]:
     return {
+        "part": portable(faces.part),
         "reason": portable(faces.reason),
         "count": faces.count,
         "start_s": number(faces.start_s),
@@ -199,6 +201,7 @@ def _track(track: TrackReport) -> dict[str, Any]:
     return {
         "id": track.id,
         "person": track.person,
+        "part": portable(track.part),
         "start_s": number(track.start_s),
         "end_s": number(track.end_s),
         "probability": number(track.probability),

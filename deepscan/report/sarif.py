@@ -225,7 +225,8 @@ def _location(
     file: FileReport, index: int, track: TrackReport, start_s: float, end_s: float
 ) -> dict[str, Any]:
     still = file.media is not None and file.media.kind == "image"
-    where = f"face {track.id}" if still else f"face {track.id} at {span(start_s, end_s, ' to ')}"
+    face = f"face {track.id} of {portable(track.part)}" if track.part else f"face {track.id}"
+    where = face if still else f"{face} at {span(start_s, end_s, ' to ')}"
     return {
         "physicalLocation": {"artifactLocation": {"uri": uri(file.path), "index": index}},
         "logicalLocations": [{"name": f"face {track.id}", "fullyQualifiedName": where, "kind": "object"}],

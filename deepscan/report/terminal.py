@@ -150,6 +150,8 @@ class TerminalReport:
 
     def _face_heading(self, track: TrackReport, timed: bool) -> Text:
         heading = Text().append(f"face {track.id}", "bold")
+        if track.part:
+            heading.append(f"  {visible(track.part)}")
         if timed:
             heading.append(f"  {self._draw.span(track.start_s, track.end_s)}")
         heading.append(f"  {track.face_width_px} px wide  ", style="dim")
@@ -222,6 +224,8 @@ class TerminalReport:
         for faces in file.skipped:
             noun = "face" if faces.count == 1 else "faces"
             text = f"{faces.count} {noun}: {visible(faces.reason)}"
+            if faces.part:
+                text += f", {visible(faces.part)}"
             if file.media is None or file.media.kind != "image":
                 text += f", {self._draw.span(faces.start_s, faces.end_s)}"
             if faces.judge_with:

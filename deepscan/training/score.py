@@ -222,8 +222,10 @@ class RegionScanner(Scanner):
 
     region: Region | None = None
 
-    def _look(self, frames: Iterable[Frame]) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
-        return super()._look(within_region(frames, self.region))
+    def _look(
+        self, parts: Iterable[tuple[str, Iterator[Frame]]]
+    ) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
+        return super()._look((part, within_region(frames, self.region)) for part, frames in parts)
 
 
 class ShufflingScanner(RegionScanner):

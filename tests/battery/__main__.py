@@ -61,7 +61,9 @@ def _run_row(case: RunCase, folder: Path, weights: Path) -> str:
     said = result.err.strip().replace(f"{folder}{os.sep}", "")
     if case.files is None:
         return _row(case.title, "", "no report", result.exit_code, said)
-    return _row(case.title, "scanned", RULES["scanned"], result.exit_code, f"each of {case.files} files once")
+    status = "scanned" if result.exit_code == 0 else "unsupported"
+    rule = RULES.get(status, "none")
+    return _row(case.title, status, rule, result.exit_code, f"each of {case.files} files once")
 
 
 def _row(*cells: object) -> str:

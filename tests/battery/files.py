@@ -9,12 +9,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tests.media import make, spoil
+from tests.media import make, odd, spoil
 
 Write = Callable[[Path], object]
 
@@ -112,6 +113,27 @@ def _deep_png(path: Path) -> None:
     Image.fromarray(gray).save(path)
 
 
+def _still(size: int = 256) -> Write:
+    return lambda path: Image.fromarray(make.portrait(size)).save(path)
+
+
+def _pages(path: Path) -> None:
+    odd.pages(path, [make.portrait(256)] * 3, "tiff_deflate")
+
+
+def _two_tracks(path: Path) -> None:
+    frames = list(make.moving_portrait(25))
+    odd.several_tracks(path, [frames, [frame[:, ::-1] for frame in frames]])
+
+
+def _ends_with(source: Write, more: bytes) -> Write:
+    def write(path: Path) -> None:
+        source(path)
+        path.write_bytes(path.read_bytes() + more)
+
+    return write
+
+
 def _lost_cluster(whole_file: Path, path: Path) -> None:
     data = whole_file.read_bytes()
     path.write_bytes(data[: data.rindex(b"\x1f\x43\xb6\x75")])
@@ -157,6 +179,7 @@ FILES: Sequence[FileCase] = (
         "damaged photo",
     ),
     # Damaged.
+    partial("a zeroed hole, tif", "hole.tif", _spoilt(spoil.hole, _pages), "damaged between bytes"),
     partial("1 byte flipped, mkv", "flip1.mkv", _spoilt(_flip(1)), "check sum does not match"),
     partial("20 bytes flipped, mp4", "flip20.mp4", _spoilt(_flip(20), FAST), "FFmpeg reports damage"),
     partial("300 bytes flipped, mp4", "flip300.mp4", _spoilt(_flip(300), FAST), "FFmpeg reports damage"),
@@ -169,6 +192,20 @@ FILES: Sequence[FileCase] = (
     partial("two ts in one file", "two.ts", _twice(_clip()), "the clock starts again"),
     partial("two gif in one file", "two.gif", _twice(make.animated_gif), "after the end of the animation"),
     partial("two jpg in one file", "two.jpg", _twice(make.photo), "after the end of the picture"),
+    partial("two bmp in one file", "two.bmp", _twice(_still()), "after the end of the picture"),
+    partial(
+        "a film in place of a jpg's end marker",
+        "film-behind.jpg",
+        lambda p: odd.no_end(
+            p, make.portrait_clip(_beside(p, ".mp4"), 0.2).read_bytes().replace(b"\xff", b"")
+        ),
+        "something else lies in its place",
+    ),
+    # Pictures that are not read.
+    refused("camera raw", "raw.dng", odd.camera_raw, "camera raw file", "unsupported"),
+    refused(
+        "Photoshop", "layers.psd", lambda p: p.write_bytes(b"8BPS" + bytes(99)), "Photoshop", "unsupported"
+    ),
     # Nothing to look at.
     refused("no frames", "zero.mp4", spoil.without_frames, "holds no picture", "unsupported"),
     refused("sound only", "sound.m4a", make.sound, "holds no picture", "unsupported"),
@@ -201,6 +238,46 @@ FILES: Sequence[FileCase] = (
     whole("animated png", "animated.png", lambda p: make.animated_png(p, 20)),
     whole("mp4 named .jpg", "film.jpg", _renamed(make.portrait_clip, ".mp4")),
     whole("jpg named .mp4", "photo.mp4", _renamed(make.photo, ".jpg")),
+    whole("HEIC of four tiles", "tiles.heic", odd.tiled_heic),
+    whole(
+        "HEIC of four tiles, turned", "turned.heic", lambda p: odd.tiled_heic(p, orientation=6, upright=True)
+    ),
+    whole("two pictures in one HEIC", "two.heic", odd.heic_of_two),
+    whole("AVIF photo", "still.avif", _still()),
+    whole("bmp", "photo.bmp", _still()),
+    whole("jp2", "photo.jp2", _still()),
+    whole("tga", "photo.tga", _still()),
+    whole("three pages, tif", "pages.tif", _pages),
+    whole("16 bit, tif", "deep.tif", odd.deep_picture),
+    whole("16 bit, ppm", "deep.ppm", odd.deep_picture),
+    whole("dv, oblong pixels", "tape.dv", odd.tape_clip),
+    whole("mxf", "film.mxf", _clip(1.0, codec="mpeg2video")),
+    whole("two video tracks, mp4", "tracks.mp4", _two_tracks),
+    whole("two video tracks, ts", "tracks.ts", _two_tracks),
+    whole("oblong pixels, mp4", "oblong.mp4", lambda p: odd.oblong_clip(p, Fraction(2))),
+    whole("packed B frames, avi", "packed.avi", lambda p: odd.packed_clip(p, size=256)),
+    whole(
+        "cut at a keyframe of an open group, mp4",
+        "open-gop.mp4",
+        lambda p: odd.open_gop_cut(p, size=256),
+        "they refer to what is not there",
+    ),
+    whole(
+        "start hidden by an edit list, mp4",
+        "trimmed.mp4",
+        lambda p: odd.trimmed_clip(p, size=256),
+        "1.6 s before the start are hidden from players",
+    ),
+    whole("jpg without end marker", "no-end.jpg", odd.no_end, "all pixels are there"),
+    whole(
+        "jpg with a phone's trailer for an end marker",
+        "phone.jpg",
+        lambda p: odd.no_end(p, odd.samsung_trailer()),
+        "all pixels are there",
+    ),
+    whole(
+        "jpg with a line end behind it", "line-end.jpg", _ends_with(make.photo, b"\r\n"), "too few to hold"
+    ),
     # Bombs.
     refused("16000 x 16000 png", "huge.png", make.huge_png, "67 megapixels"),
     FileCase("400 frames of 4K in 75 kB", "vast.webm", spoil.vast_clip, "no_face", None, 3, True),

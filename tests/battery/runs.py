@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deepscan import cli
 from tests.doubles import write_weights
-from tests.media import make, spoil
+from tests.media import make, odd, spoil
 
 # Everything a name can do to a terminal, a shell or a report that is not careful.
 HOSTILE_NAMES = (
@@ -73,6 +73,14 @@ def _loop(folder: Path, weights: Path) -> Sequence[str]:
     return [str(folder), "--weights", str(weights)]
 
 
+def _unread(folder: Path, weights: Path) -> Sequence[str]:
+    """Nothing but pictures that a viewer shows and deepscan does not read."""
+    odd.camera_raw(folder / "raw.dng")
+    (folder / "drawing.psd").write_bytes(b"8BPS" + bytes(99))
+    (folder / "shot.jxl").write_bytes(b"\xff\x0a" + bytes(99))
+    return [str(folder), "--weights", str(weights)]
+
+
 def _names(folder: Path, weights: Path) -> Sequence[str]:
     content = make.photo(folder / "photo.jpg").read_bytes()
     spoil.named(folder, content, HOSTILE_NAMES)
@@ -113,6 +121,7 @@ def _not_a_number(root: Path) -> None:
 
 RUNS: Sequence[RunCase] = (
     RunCase("a folder that links to itself", _loop, 0, 2),
+    RunCase("a folder of pictures that are not read", _unread, 3, 3),
     RunCase("names that attack shells, terminals, reports", _names, 0, 1 + len(HOSTILE_NAMES)),
     RunCase("a list of files in UTF-16", _marked_list, 0, 1),
     RunCase("a model that cannot be read", _models(_unreadable), 2, None, "cannot be read"),

@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deepscan.media.structure.bytes_at import Bytes
+from deepscan.media.structure.bitmaps import walk_bitmap, walk_portable_map, walk_targa
+from deepscan.media.structure.bytes_at import Bytes, Note
 from deepscan.media.structure.gif import walk_gif
+from deepscan.media.structure.heif import walk_heif
 from deepscan.media.structure.isobmff import walk_boxes
 from deepscan.media.structure.jpeg import walk_jpeg
+from deepscan.media.structure.jpeg2000 import walk_jpeg2000
 from deepscan.media.structure.matroska import walk_matroska
 from deepscan.media.structure.mpegts import walk_transport_stream
 from deepscan.media.structure.png import walk_png
 from deepscan.media.structure.riff import walk_riff
+from deepscan.media.structure.tiff import walk_tiff
 
-__all__ = ["loose_ends"]
+__all__ = ["Bytes", "Note", "loose_ends"]
 
 _WALKS: dict[str, Callable[[Bytes], Iterator[str]]] = {
     "mp4": walk_boxes,
@@ -31,6 +35,13 @@ _WALKS: dict[str, Callable[[Bytes], Iterator[str]]] = {
     "webp": walk_riff,
     "gif": walk_gif,
     "jpeg": walk_jpeg,
+    "jpeg2000": walk_jpeg2000,
+    "tiff": walk_tiff,
+    "bmp": walk_bitmap,
+    "ppm": walk_portable_map,
+    "tga": walk_targa,
+    "heif": walk_heif,
+    "avif": walk_heif,
     "png": walk_png,
     "mpegts": walk_transport_stream,
 }
@@ -38,7 +49,7 @@ _MOST = 5
 
 
 def loose_ends(path: Path, container: str) -> list[str]:
-    """What does not fit in a file's structure, as sentences; the first few.
+    """What does not fit in a file's structure, as sentences; the first few. A ``Note`` is no damage.
 
     Args:
         path: the file.

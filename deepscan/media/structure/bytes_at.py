@@ -6,7 +6,15 @@ import os
 import zlib
 from typing import BinaryIO
 
+FEW_BYTES = 64
+"""What transfers and editors leave behind a file, line ends or padding; no picture of a face is as small."""
 _BLOCK = 1 << 20
+
+
+class Note(str):
+    """A sentence on something odd that is no damage."""
+
+    __slots__ = ()
 
 
 class Bytes:
@@ -17,7 +25,9 @@ class Bytes:
         self.size = os.fstat(file.fileno()).st_size
 
     def at(self, place: int, count: int) -> bytes:
-        """Up to ``count`` bytes from ``place``; fewer at the end of the file."""
+        """Up to ``count`` bytes from ``place``; fewer at the end of the file, none outside of it."""
+        if not 0 <= place < self.size or count <= 0:
+            return b""
         self._file.seek(place)
         return self._file.read(count)
 
@@ -29,12 +39,18 @@ class Bytes:
             start += len(block)
         return value
 
-    def remainder(self, start: int, what: str) -> str | None:
-        """A sentence on the bytes from ``start`` to the end; None if there are none, or padding of zeros."""
-        left = self.size - start
+    def remainder(self, start: int, what: str, end: int | None = None) -> str | None:
+        """A sentence on the bytes from ``start`` to ``end``, or to the end of the file.
+
+        None if there are none, or padding of zeros; a ``Note`` if they are too few to hold a picture.
+        """
+        end = self.size if end is None else end
+        left = end - start
         place = start
-        while place < self.size and (block := self.at(place, _BLOCK)):
+        while place < end and (block := self.at(place, min(_BLOCK, end - place))):
             if block.count(0) != len(block):
+                if left <= FEW_BYTES:
+                    return Note(f"{left} byte(s) follow after the end of {what}: too few to hold a picture")
                 return f"{left} bytes follow after the end of {what} and were not looked at"
             place += len(block)
         return None
