@@ -126,6 +126,12 @@ class Weights:
         entry = self._detector(detector)
         return self._verified(entry.model) if entry.encoder else None
 
+    def encoder_path(self, name: str) -> Path:
+        """The file of an encoder, verified. Raises WeightsError."""
+        if name not in self.manifest.encoders:
+            raise WeightsError(f"{self.manifest.path}: lists no encoder {name}; {REPAIR}")
+        return self._verified(self.manifest.encoders[name])
+
     def face_path(self, name: str = FACE_MODEL) -> Path:
         """The face detector's ONNX file, verified. Raises WeightsError."""
         if name not in self.manifest.faces:

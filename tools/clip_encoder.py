@@ -25,8 +25,8 @@ from deepscan.training.encoder_onnx import export_encoder, save_tuning
 from deepscan.training.nets.gend import LAYERS, PERSON_LAYERS, GenD
 from deepscan.training.prepare import load_index
 from deepscan.training.step import mixed_precision, normalise
-from deepscan.training.tuning.shipping import ENCODER, clean_crop
-from deepscan.training.tuning.start import UNTUNED
+from deepscan.training.tuning.shipping import clean_crop, enter_encoder
+from deepscan.training.tuning.start import ENCODER, UNTUNED
 
 PROJECTIONS = (
     "self_attn.q_proj",
@@ -87,6 +87,7 @@ def main() -> None:
     net.mean_patch.copy_(mean_patch(net, arguments.cache))
     export_encoder(net, arguments.weights / f"{ENCODER}.onnx")
     save_tuning(net, arguments.weights / "checkpoints" / UNTUNED)
+    enter_encoder(arguments.weights)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from deepscan.training.export import INPUT, OPSET, SCORE, clip_shape
 from deepscan.training.nets.gend import GenD, is_tuned
 
-BLOCK = 128
+BLOCK = 64
 """Weights that one rounding of the activations serves."""
 INT8_ACTIVATIONS = 4
 """``accuracy_level`` of MatMulNBits: activations are rounded to int8, sums are exact."""

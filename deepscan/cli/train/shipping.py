@@ -112,9 +112,9 @@ def export(
     weights.mkdir(parents=True, exist_ok=True)
     if detector == "gend":
         from deepscan.training.tuning.shipping import ship_tuning
-        from deepscan.training.tuning.start import start
+        from deepscan.training.tuning.start import ENCODER, start
 
-        shipped = ship_tuning(start(str(checkpoint)), cache, weights, bring=Weights().path("gend"))
+        shipped = ship_tuning(start(str(checkpoint)), Weights().encoder_path(ENCODER), cache, weights)
     else:
         shipped = ship(detector, checkpoint, cache, weights, try_int8=int8)
     if recipe is None and detector != "gend":

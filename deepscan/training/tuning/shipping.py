@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deepscan.detectors.gend import SPEC
 from deepscan.runtime import Session
 from deepscan.training.data import View, load_faces
-from deepscan.training.encoder_onnx import export_encoder, save_tuning
+from deepscan.training.encoder_onnx import save_tuning
 from deepscan.training.export import ScoreGap
 from deepscan.training.nets.gend import GenD
 from deepscan.training.prepare import Sample, load_index
@@ -20,37 +20,40 @@ from deepscan.training.ship import Shipped, manifest_entry, read_table, write_ta
 from deepscan.training.step import normalise
 from deepscan.training.tuning.crops import cut
 from deepscan.training.tuning.faults import Faults
+from deepscan.training.tuning.start import ENCODER
 
-ENCODER = "clip_vit_b16"
 ENCODER_LICENCE = "MIT"
 """OpenAI's, of the weights of CLIP."""
 CHECKED = 48
 
 
-def ship_tuning(net: GenD, cache: Path, weights: Path, *, bring: Path | None = None) -> Shipped:
+def enter_encoder(weights: Path) -> None:
+    """Enter the encoder's file, which lies in the folder already, in the manifest."""
+    table = read_table(weights)
+    entry = manifest_entry(weights / f"{ENCODER}.onnx", licence=ENCODER_LICENCE)
+    table.setdefault("encoders", {})[ENCODER] = entry
+    write_table(weights, table)
+
+
+def ship_tuning(net: GenD, encoder: Path, cache: Path, weights: Path) -> Shipped:
     """Put a tuning into a weights folder, and the encoder where the folder lacks it.
 
     Args:
         net: encoder and tuning.
+        encoder: the encoder's file.
         cache: prepared faces, on which the file's scores are compared with torch's.
         weights: the folder.
-        bring: an encoder file to copy; None exports that of ``net``.
     """
-    encoder, tuning = weights / f"{ENCODER}.onnx", weights / "gend.safetensors"
+    own, tuning = weights / f"{ENCODER}.onnx", weights / "gend.safetensors"
     weights.mkdir(parents=True, exist_ok=True)
-    if not encoder.exists():
-        if bring is None:
-            export_encoder(net, encoder)
-        else:
-            shutil.copy(bring, encoder)
-    table = read_table(weights)
-    table.setdefault("encoders", {})[ENCODER] = manifest_entry(encoder, licence=ENCODER_LICENCE)
-    write_table(weights, table)
+    if not own.exists():
+        shutil.copy(encoder, own)
+    enter_encoder(weights)
     save_tuning(net, tuning)
     samples = load_index(cache)
     chosen = np.linspace(0, len(samples) - 1, min(CHECKED, len(samples))).round().astype(int)
     pixels = np.stack([clean_crop(cache, samples[int(i)]) for i in chosen])
-    session = Session(encoder, tuning=tuning)
+    session = Session(own, tuning=tuning)
     rounded = [session.run(one[None], ["probability"])["probability"] for one in pixels]
     gap = ScoreGap.between(torch_scores(net, pixels), np.concatenate(rounded))
     return Shipped(tuning, "int8 weights", gap, encoder=ENCODER)

@@ -12,6 +12,7 @@ from deepscan.training.encoder_onnx import read_encoder
 from deepscan.training.nets.gend import GenD
 from deepscan.weights import Weights
 
+ENCODER = "clip_vit_b16"
 CLIP, SHIPPED = "clip", "shipped"
 UNTUNED = "clip_vit_b16_norms.safetensors"
 """Among the checkpoints: the encoder's own normalisations, and a head that knows nothing."""
@@ -22,14 +23,16 @@ def start(said: str, root: Path | None = None) -> GenD:
 
     Raises:
         UsageError: there is no such file, or it holds no tuning.
-        WeightsError: the weights folder has no GenD, or a damaged one.
+        WeightsError: the weights folder has no such encoder or tuning, or a damaged one.
     """
     weights = Weights(root)
-    encoder, shipped = weights.path("gend"), weights.tuning_path("gend")
-    named = {CLIP: weights.root / "checkpoints" / UNTUNED, SHIPPED: shipped}
-    path = named.get(said) or Path(said)
+    path = Path(said)
+    if said == CLIP:
+        path = weights.root / "checkpoints" / UNTUNED
+    elif said == SHIPPED:
+        path = weights.tuning_path("gend") or path
     net = GenD()
-    net.load_state_dict(read_encoder(encoder), strict=False)
+    net.load_state_dict(read_encoder(weights.encoder_path(ENCODER)), strict=False)
     try:
         net.load_tuning(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
