@@ -43,6 +43,7 @@ WeightsFolder = Annotated[Path, typer.Option("--weights", help="Weights folder t
 Licence = Annotated[
     str, typer.Option("--licence", help="Licence of the model that is made, for the manifest and its card.")
 ]
+TUNED = "gend"
 EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
 
 
@@ -95,13 +96,19 @@ def check_detector(detector: str) -> None:
 
 
 def named_detectors(said: list[str]) -> list[str]:
-    """The detectors that were named, each once; ``all`` is all. Raises UsageError where one is none."""
+    """The detectors to fit that were named, each once; ``all`` is all that are fitted.
+
+    Raises:
+        UsageError: one is none, or is tuned and not fitted.
+    """
     from deepscan.detectors import SPECS
 
     if said == ["all"]:
-        return list(SPECS)
+        return [name for name in SPECS if name != TUNED]
     for name in said:
         check_detector(name)
+        if name == TUNED:
+            raise UsageError(f"{TUNED} is tuned, not fitted: `deepscan train tune --cache CACHE --out FILE`.")
     return list(dict.fromkeys(said))
 
 

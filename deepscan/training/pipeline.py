@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from deepscan.detectors import SPECS
 from deepscan.ensemble import Calibration
 from deepscan.errors import UsageError
 from deepscan.faces import FaceEngine
-from deepscan.training.calibrate import Fit, fit
+from deepscan.training.calibrate import fit, out_of_fold
 from deepscan.training.corpora import Source, need_classes
 from deepscan.training.data import usable
 from deepscan.training.figures import Evaluation, detector_figures, evaluation, fusion_figures
@@ -264,14 +264,8 @@ def judge(rows: Sequence[Source], out: Path, detectors: Sequence[str], say: Say)
     metrics = detector_figures(fitted.files)
     metrics["fusion"] = fusion_figures(fitted)
     enter_calibration(out, fitted.calibration, metrics)
-    final, judged = fitted.calibration, list(cross_validated_files(fitted))
+    final, judged = fitted.calibration, list(out_of_fold(fitted))
     return evaluation(judged, final, (final.threshold_fake, final.threshold_real)), judged, final
-
-
-def cross_validated_files(fitted: Fit) -> Iterator[ScoredFile]:
-    """Every file with the ensemble's probability by constants fitted without its identity."""
-    for file, probability in zip(fitted.files, fitted.probabilities.tolist(), strict=True):
-        yield replace(file, probability=probability)
 
 
 def _older(path: Path, than: Path) -> bool:

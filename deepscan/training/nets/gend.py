@@ -23,6 +23,8 @@ from deepscan.detectors.gend import SPEC
 
 WIDTH, HEADS, LAYERS, PATCH_PX, HIDDEN = 768, 12, 12, 16, 3072
 EPS = 1e-5
+PERSON_LAYERS = 6
+"""After so many layers patches tell people apart, and no tuning has changed them."""
 LOGIT_SCALE = 16.0
 """The class token has length one; its product with the head is multiplied by this."""
 ALIGNMENT, UNIFORMITY = 0.1, 0.1
@@ -34,14 +36,16 @@ class GenDOutput(NamedTuple):
 
     Attributes:
         logits: (B, 2), real then forged.
-        embedding: (B, 768), length one.
+        feature: (B, 768), the class token, length one.
         rollout: (B, 14, 14), how much of each patch reaches the class token, summing to one; None where it
             was not asked for.
+        embedding: (B, 768), length one, alike for crops of one person; None where it was not asked for.
     """
 
     logits: Tensor
-    embedding: Tensor
-    rollout: Tensor | None
+    feature: Tensor
+    rollout: Tensor | None = None
+    embedding: Tensor | None = None
 
 
 class Attention(nn.Module):
@@ -135,17 +139,29 @@ class Encoder(nn.Module):
             x, _ = layer(x)
         return x
 
-    def upper(self, x: Tensor, layers: int, *, seen: bool) -> tuple[Tensor, Tensor | None]:
-        """Tokens after so many layers -> class token (B, 768), normalised.
-
-        Where the attention is ``seen``, its rollout through these layers (B, N - 1) as well.
-        """
-        reach = torch.eye(x.shape[1], device=x.device)[None] if seen else None
+    def upper(self, x: Tensor, layers: int) -> Tensor:
+        """Tokens after so many layers -> class token (B, 768), normalised."""
         for layer in self.layers[layers:]:
-            x, weights = layer(x, seen=seen)
-            if reach is not None:
-                reach = flowed(weights) @ reach
-        return self.post_layernorm(x[:, 0]), None if reach is None else reach[:, 0, 1:]
+            x, _ = layer(x)
+        token: Tensor = self.post_layernorm(x[:, 0])
+        return token
+
+    def seen(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The whole way of (B, 3, 224, 224), watched.
+
+        Returns:
+            Class token (B, 768), normalised; the attention's rollout (B, 196); the mean patch (B, 768) after
+            ``PERSON_LAYERS`` layers.
+        """
+        x = self.lower(x, 0)
+        reach = torch.eye(x.shape[1], device=x.device)[None]
+        patches = x[:, 1:].mean(1)
+        for number, layer in enumerate(self.layers, 1):
+            x, weights = layer(x, seen=True)
+            reach = flowed(weights) @ reach
+            if number == PERSON_LAYERS:
+                patches = x[:, 1:].mean(1)
+        return self.post_layernorm(x[:, 0]), reach[:, 0, 1:], patches
 
 
 class GenD(nn.Module):
@@ -156,23 +172,28 @@ class GenD(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.vision_model = Encoder()
+        #: The mean patch of genuine faces, which every person's embedding is taken from.
+        self.mean_patch: Tensor
+        self.register_buffer("mean_patch", torch.zeros(WIDTH))
         self.head = nn.Linear(WIDTH, 2)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> GenDOutput:
-        """(B, 3, 224, 224), CLIP's mean and deviation taken out -> GenDOutput."""
-        return self.judge(self.vision_model.lower(x, 0), 0, seen=True)
+        """(B, 3, 224, 224), CLIP's mean and deviation taken out -> GenDOutput, whole."""
+        token, reach, patches = self.vision_model.seen(x)
+        side = SPEC.size_px // PATCH_PX
+        rollout = (reach / reach.sum(-1, keepdim=True)).reshape(-1, side, side)
+        embedding = F.normalize(patches.float() - self.mean_patch, dim=-1)
+        return self._judged(token)._replace(rollout=rollout, embedding=embedding)
 
-    def judge(self, tokens: Tensor, layers: int, *, seen: bool = False) -> GenDOutput:
-        """Tokens (B, N, 768) after so many layers -> GenDOutput, with a rollout where it is ``seen``."""
-        token, reach = self.vision_model.upper(tokens, layers, seen=seen)
-        embedding = F.normalize(token.float(), dim=-1)
-        rollout = None
-        if reach is not None:
-            side = SPEC.size_px // PATCH_PX
-            rollout = (reach / reach.sum(-1, keepdim=True)).reshape(-1, side, side)
-        return GenDOutput(LOGIT_SCALE * self.head(embedding), embedding, rollout)
+    def judge(self, tokens: Tensor, layers: int) -> GenDOutput:
+        """Tokens (B, N, 768) after so many layers -> GenDOutput without rollout and embedding."""
+        return self._judged(self.vision_model.upper(tokens, layers))
+
+    def _judged(self, token: Tensor) -> GenDOutput:
+        feature = F.normalize(token.float(), dim=-1)
+        return GenDOutput(LOGIT_SCALE * self.head(feature), feature)
 
     def probability(self, output: GenDOutput) -> Tensor:
         """(B,): probability of forged."""
@@ -193,8 +214,8 @@ class GenD(nn.Module):
         """
         return (
             F.cross_entropy(output.logits.float(), label)
-            + ALIGNMENT * alignment(output.embedding, label)
-            + UNIFORMITY * uniformity(output.embedding)
+            + ALIGNMENT * alignment(output.feature, label)
+            + UNIFORMITY * uniformity(output.feature)
         )
 
     def load_imagenet(self, path: Path) -> None:
@@ -209,7 +230,11 @@ class GenD(nn.Module):
         state = load_file(path)
         if any(name.endswith("q_proj.weight") for name in state):
             wanted = {name: tensor for name, tensor in state.items() if name in self.state_dict()}
-            missing = [name for name in self.state_dict() if name not in wanted and not is_tuned(name)]
+            missing = [
+                name
+                for name in self.state_dict()
+                if name not in wanted and not is_tuned(name) and name != "mean_patch"
+            ]
             if missing:
                 raise RuntimeError(f"it lacks {missing[0]}")
             self.load_state_dict(wanted, strict=False)
@@ -243,23 +268,23 @@ def flowed(weights: Tensor) -> Tensor:
     return 0.5 * (mean + torch.eye(mean.shape[-1], device=mean.device))
 
 
-def alignment(embedding: Tensor, label: Tensor) -> Tensor:
+def alignment(feature: Tensor, label: Tensor) -> Tensor:
     """Mean squared distance of two samples with one label (Wang and Isola, 2020, with labels as in GenD).
 
     Args:
-        embedding: (B, 768), length one.
+        feature: (B, 768), length one.
         label: (B,) int64.
     """
     same = (label[:, None] == label[None]).triu(1)
     if not bool(same.any()):
-        return embedding.sum() * 0
-    return (2 - 2 * embedding @ embedding.T)[same].mean()
+        return feature.sum() * 0
+    return (2 - 2 * feature @ feature.T)[same].mean()
 
 
-def uniformity(embedding: Tensor) -> Tensor:
+def uniformity(feature: Tensor) -> Tensor:
     """Logarithm of the mean Gaussian potential of two samples, t = 2 (Wang and Isola, 2020).
 
     Args:
-        embedding: (B, 768), length one.
+        feature: (B, 768), length one.
     """
-    return torch.pdist(embedding).square().mul(-2).exp().mean().clamp(min=1e-6).log()
+    return torch.pdist(feature).square().mul(-2).exp().mean().clamp(min=1e-6).log()
