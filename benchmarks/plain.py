@@ -4,7 +4,7 @@
     deepscan evaluate rehearsal/corpus.csv --weights FOLDER
 
 Whatever papers, forge and calibration are worth must show beside its figures on the same files. It learns
-from the same faces, cut as for GML close-up, whose place it takes in FOLDER, a folder of weights: AdamW at
+from the same faces, cut as for GenD, whose place it takes in FOLDER, a folder of weights: AdamW at
 2e-4 and a cosine, eight pairs a step; a pair shares JPEG, shrinking, blur, noise and gamma. Nothing is tuned
 or calibrated.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from deepscan.detectors.gml_close import SPEC
+from deepscan.detectors import gend
 from deepscan.training.data import Batch, forge_pair, join_pairs, load_faces, sampling_odds
 from deepscan.training.export import ScoreGap, export_onnx
 from deepscan.training.forge.degrade import Degradation
@@ -35,6 +36,7 @@ from deepscan.training.settings import TrainConfig
 from deepscan.training.ship import Shipped, bring_face_models, enter_detector
 from deepscan.training.step import lay_out, optimize, optimizer_of, rate_at
 
+SPEC = replace(gend.SPEC, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PAIRS, RATE, WARMUP, SEED = 8, 2e-4, 20, 1
 REPORT_EVERY = 25
 
@@ -72,8 +74,8 @@ class PlainXception(nn.Module):
         return output.logits.float().softmax(1)[:, 1]
 
     def evidence(self, output: Output) -> dict[str, Tensor]:
-        """What the close-up's file has as well: mean over channels of the last maps, (B, h, w)."""
-        return {"anomaly": output.maps.float().mean(1)}
+        """Mean over channels of the last maps, (B, h, w), where GenD's file has its rollout."""
+        return {"rollout": output.maps.float().mean(1)}
 
     def loss(self, output: Output, label: Tensor, forged: Tensor | None, face: Tensor | None) -> Tensor:
         """Cross-entropy."""

@@ -30,8 +30,8 @@ from deepscan.people import mean_embedding
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
-# By CPU seconds for the clips of 10 s with one face (benchmarks/nets.py): 0.1, 0.1, 0.3, 0.5, 0.6 and 2.0.
-BY_COST = ("local_features", "resnet3d", "global_local", "sola", "gml_close", "gml")
+# By CPU seconds for the clips of 10 s with one face (benchmarks/nets.py): 0.1, 0.1, 0.3, 0.5 and 2.0.
+BY_COST = ("local_features", "resnet3d", "global_local", "sola", "gml")
 NO_SAY = "not run: it has no say in the verdict (--fast)"
 
 AHEAD = 16

@@ -56,7 +56,6 @@ def test_a_certain_cheap_answer_is_enough_either_way(sure: float) -> None:
     assert scored == {"global_local"}
     assert idle == {
         "gml": NOT_NEEDED,
-        "gml_close": NO_SAY,
         "sola": NO_SAY,
         "resnet3d": NO_SAY,
         "local_features": NO_SAY,

@@ -177,7 +177,7 @@ def test_a_photo_is_scored_by_a_network_that_takes_clips_of_any_length(tmp_path:
     root = write_weights(tmp_path / "weights", any_length=["gml"])
     (track,) = Scanner(ScanConfig(weights=root, device="cpu")).scan(photo(tmp_path / "photo.png")).tracks
     ran = {detector.name: len(detector.scores) for detector in track.detectors if detector.reason is None}
-    assert ran == {"gml": 1, "gml_close": 1, "sola": 1, "local_features": 1}
+    assert ran == {"gml": 1, "sola": 1, "local_features": 1}
 
 
 def test_a_face_that_nothing_could_score_is_never_called_real(config: ScanConfig, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_detector_that_is_not_listed_is_an_error(root: Path) -> None:
         .replace("detectors.gml]", "detectors.other]")
         .replace("detectors.gml.", "detectors.other.")
     )
-    those = "--detectors other,gml_close,global_local,sola,resnet3d,local_features asks those that it lists"
+    those = "--detectors other,global_local,sola,resnet3d,local_features asks those that it lists"
     with pytest.raises(WeightsError, match=f"lists no detector gml; reinstall .*; {those}"):
         Weights(root).path("gml")
     with pytest.raises(WeightsError, match="lists no detector gml"):

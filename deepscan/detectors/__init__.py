@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from deepscan.detectors import gend, global_local, gml, gml_close, local_features, resnet3d, sola
+from deepscan.detectors import gend, global_local, gml, local_features, resnet3d, sola
 from deepscan.detectors.base import DetectorSpec, EvidenceView
 
-_MODULES = (gend, gml, gml_close, global_local, sola, resnet3d, local_features)
+_MODULES = (gend, gml, global_local, sola, resnet3d, local_features)
 
 SPECS: dict[str, DetectorSpec] = {module.SPEC.name: module.SPEC for module in _MODULES}
 

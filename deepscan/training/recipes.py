@@ -103,7 +103,6 @@ _GML = replace(
 
 PAPER = {
     "gml": _GML,
-    "gml_close": replace(_GML, open=(*_GML.open, "this crop (it has its own)")),
     "global_local": replace(
         FILLED_IN["global_local"],
         optimizer="sgd",

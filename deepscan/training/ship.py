@@ -60,7 +60,6 @@ SOLA_NOISE_BRANCH = (
 """Its nodes, to the end of its second stage; the exporter numbers what both branches share."""
 ROUNDINGS: dict[str, tuple[Rounding, ...]] = {
     "gml": (Rounding(112, ("anomaly", "conv1", "conv2", *(f"blocks.{block}" for block in range(3)))),),
-    "gml_close": (),
     "global_local": (
         Rounding(112, ("attention", "global_time", "fused_time", "trunk/conv1", "trunk/layer1")),
     ),
@@ -80,8 +79,7 @@ ANY_OTHER = (Rounding(24),)
 """The ways that are tried, in this order: the first whose scores stay near enough is shipped.
 
 Ranges from few clips cut the rare large activation off, ranges from many are coarse, so each detector has its
-own number of pairs. What lies next to the pixels stays float. GML close-up is not tried: rounded whole, its
-scores stray by up to 0.8.
+own number of pairs. What lies next to the pixels stays float.
 """
 
 if sys.version_info >= (3, 11):

@@ -26,7 +26,6 @@ SHIPPED = "shipped"
 NOTHING = "none"
 PUBLIC = {
     "gml": "an ImageNet Xception as safetensors",
-    "gml_close": "a gml or an ImageNet Xception, as safetensors",
     "sola": "a torchvision ResNet-18",
     "global_local": "a torchvision ResNet-34",
     "resnet3d": "a Kinetics 3D-ResNet of the same depth",

@@ -152,7 +152,7 @@ def test_every_width_shows_everything(
         "FAKE",
         portrait_photo.name,
         "face 1",
-        "GML close-up",
+        "Local features",
         "Face 1 has a probability",
         "no score",
     ):

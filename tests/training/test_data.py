@@ -226,7 +226,6 @@ def test_which_samples_give_a_clip() -> None:
         "gml": ["window"],
         "resnet3d": ["window"],
         "global_local": ["window", "even"],
-        "gml_close": ["photo", "window", "even"],
         "sola": ["photo", "window", "even"],
         "local_features": ["photo", "window", "even"],
     }

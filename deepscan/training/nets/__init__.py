@@ -42,7 +42,6 @@ class Net(Protocol):
 PLACES: dict[str, str] = {
     "gend": "gend:GenD",
     "gml": "gml:Gml",
-    "gml_close": "gml_close:GmlClose",
     "global_local": "global_local:GlobalLocal",
     "sola": "sola:Sola",
     "resnet3d": "resnet3d:ResNet3d",

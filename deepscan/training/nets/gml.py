@@ -42,6 +42,7 @@ ANOMALY_BLOCKS = 9
 EVIDENCE_BLOCK = 5
 """The motion consistency map is F^MM of the last MCB of this block, at AD's resolution (14x14 for 224 px)."""
 MIDDLE = 728
+BLOCKS = 12
 
 
 class GmlOutput(NamedTuple):
@@ -211,60 +212,6 @@ def _block(number: int) -> Block:
     return Block((MIDDLE, MIDDLE, 1024), 2) if number == 12 else Block((MIDDLE,) * 4, 1)
 
 
-class GmlTrunk(nn.Module):
-    """Xception's first blocks, and the anomaly branch on the output of block 5.
-
-    Args:
-        blocks: how many, 5 to 12.
-    """
-
-    def __init__(self, blocks: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 32, 3, 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(32, eps=BN_EPS)
-        self.conv2 = nn.Conv2d(32, 64, 3, bias=False)
-        self.bn2 = nn.BatchNorm2d(64, eps=BN_EPS)
-        self.blocks = nn.ModuleList(_block(number) for number in range(1, blocks + 1))
-        self.anomaly = nn.Sequential(*(AnomalyBlock(MIDDLE, MIDDLE // 4) for _ in range(ANOMALY_BLOCKS)))
-        self.anomaly_fc = nn.Linear(MIDDLE, 2)
-
-    def stem(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] -> (N, 64, H / 2 - 3, W / 2 - 3)."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)))
-
-    def load_imagenet(self, path: Path) -> None:
-        """Starts the trunk from ImageNet weights; AD, MCM and the classifiers keep their own start.
-
-        Args:
-            path: safetensors with the keys of the PyTorch Xception (``conv1``, ``block1.rep.0`` ...).
-
-        Raises:
-            KeyError: the file lacks a tensor.
-            RuntimeError: a tensor has another shape.
-        """
-        state = load_file(path)
-        for prefix, module in self.imagenet_places():
-            own = {name: state[f"{prefix}.{name}"].float() for name in module.state_dict()}
-            module.load_state_dict(own)
-
-    def imagenet_places(self) -> list[tuple[str, nn.Module]]:
-        """Which module takes which prefix of the ImageNet file."""
-        places: list[tuple[str, nn.Module]] = []
-        for name in ("conv1", "bn1", "conv2", "bn2"):
-            places.append((name, self.get_submodule(name)))
-        for number, block in enumerate(self.blocks, start=1):
-            assert isinstance(block, Block)
-            offset = 0 if number == 1 else 1  # block 1 has no ReLU in front
-            for i, unit in enumerate(block.units):
-                assert isinstance(unit, SeparableConv)
-                at = offset + 3 * i
-                places += unit_places(f"block{number}.rep.{at}", f"block{number}.rep.{at + 1}", unit)
-            if block.skip is not None:
-                places += [(f"block{number}.skip", block.skip[0]), (f"block{number}.skipbn", block.skip[1])]
-        return places
-
-
 def compactness(clues: Tensor, label: Tensor) -> Tensor:
     """L^l1 (eq. 3): mean size of F* over the genuine clips of a batch, in float32.
 
@@ -277,16 +224,28 @@ def compactness(clues: Tensor, label: Tensor) -> Tensor:
     return (size * real).sum() / real.sum().clamp(min=1)
 
 
-class Gml(GmlTrunk):
+class Gml(nn.Module):
     """The generalizable motion learning network."""
 
     spec = SPEC
 
     def __init__(self) -> None:
-        super().__init__(blocks=12)
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 3, 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(32, eps=BN_EPS)
+        self.conv2 = nn.Conv2d(32, 64, 3, bias=False)
+        self.bn2 = nn.BatchNorm2d(64, eps=BN_EPS)
+        self.blocks = nn.ModuleList(_block(number) for number in range(1, BLOCKS + 1))
+        self.anomaly = nn.Sequential(*(AnomalyBlock(MIDDLE, MIDDLE // 4) for _ in range(ANOMALY_BLOCKS)))
+        self.anomaly_fc = nn.Linear(MIDDLE, 2)
         self.conv3 = SeparableConv(1024, 1536, relu=False)
         self.conv4 = SeparableConv(1536, 2048, relu=False)
         self.fc = nn.Linear(2048, 2)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, 64, H / 2 - 3, W / 2 - 3)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)))
 
     def forward(self, x: Tensor) -> GmlOutput:
         """(B, T, 3, H, W), T >= 1, in [-1, 1] -> GmlOutput; h = H / 16 for the maps."""
@@ -332,10 +291,37 @@ class Gml(GmlTrunk):
         anomaly = F.cross_entropy(output.anomaly_logits.float(), label)
         return classification + compactness(output.clues, label) + anomaly
 
+    def load_imagenet(self, path: Path) -> None:
+        """Starts the trunk from ImageNet weights; AD, MCM and the classifiers keep their own start.
+
+        Args:
+            path: safetensors with the keys of the PyTorch Xception (``conv1``, ``block1.rep.0`` ...).
+
+        Raises:
+            KeyError: the file lacks a tensor.
+            RuntimeError: a tensor has another shape.
+        """
+        state = load_file(path)
+        for prefix, module in self.imagenet_places():
+            own = {name: state[f"{prefix}.{name}"].float() for name in module.state_dict()}
+            module.load_state_dict(own)
+
     def imagenet_places(self) -> list[tuple[str, nn.Module]]:
-        """Those of the trunk, and of the exit flow."""
+        """Which module takes which prefix of the ImageNet file."""
+        places: list[tuple[str, nn.Module]] = []
+        for name in ("conv1", "bn1", "conv2", "bn2"):
+            places.append((name, self.get_submodule(name)))
+        for number, block in enumerate(self.blocks, start=1):
+            assert isinstance(block, Block)
+            offset = 0 if number == 1 else 1  # block 1 has no ReLU in front
+            for i, unit in enumerate(block.units):
+                assert isinstance(unit, SeparableConv)
+                at = offset + 3 * i
+                places += unit_places(f"block{number}.rep.{at}", f"block{number}.rep.{at + 1}", unit)
+            if block.skip is not None:
+                places += [(f"block{number}.skip", block.skip[0]), (f"block{number}.skipbn", block.skip[1])]
         exits = unit_places("conv3", "bn3", self.conv3) + unit_places("conv4", "bn4", self.conv4)
-        return super().imagenet_places() + exits
+        return places + exits
 
 
 def stem_features(path: Path) -> Callable[[Tensor], Tensor]:
