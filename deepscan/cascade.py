@@ -1,6 +1,6 @@
 """Which detectors are asked about which track: all of them, or as many as it takes (``--fast``).
 
-``--fast`` asks in order of cost, cheapest first, and stops at a track when what the asked detectors say
+``--fast`` asks GenD first, then in order of cost, and stops at a track when what the asked detectors say
 together is a calibrated probability of ``CERTAIN`` or more, or of ``1 - CERTAIN`` or less; a suspicion must
 be as certain after ``ensemble.weigh_tracks``, too. Detectors of weight 0 are not asked at all: they have no
 say. Whatever was not asked says so in the report.
@@ -30,8 +30,9 @@ from deepscan.people import mean_embedding
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
-# By CPU seconds for the clips of 10 s with one face (benchmarks/nets.py): 0.1, 0.1, 0.3, 0.5 and 2.0.
-BY_COST = ("local_features", "resnet3d", "global_local", "sola", "gml")
+# GenD says most; the others by CPU seconds for 10 s with one face (benchmarks/nets.py): 0.1, 0.1,
+# 0.3, 0.5 and 2.0.
+ASKED_IN_ORDER = ("gend", "local_features", "resnet3d", "global_local", "sola", "gml")
 NO_SAY = "not run: it has no say in the verdict (--fast)"
 
 AHEAD = 16
@@ -157,7 +158,7 @@ class Cascade(Panel):
 
     def scores(self, track_id: int, calibration: Calibration) -> dict[str, list[Score]]:
         waiting = self._waiting.pop(track_id, {})
-        for name in sorted(waiting, key=BY_COST.index):
+        for name in sorted(waiting, key=ASKED_IN_ORDER.index):
             reason = self._reason_not_to_ask(name, track_id, calibration)
             if reason is not None:
                 self._not_run.setdefault(track_id, {})[name] = reason

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepscan.cascade import AHEAD, BY_COST, CERTAIN, NO_SAY, NOT_NEEDED, Cascade, Panel
+from deepscan.cascade import AHEAD, ASKED_IN_ORDER, CERTAIN, NO_SAY, NOT_NEEDED, Cascade, Panel
 from deepscan.clips import Clip
 from deepscan.detectors import SPECS
 from deepscan.detectors.base import Score
@@ -47,7 +47,7 @@ def ask_all(cascade_of: Calibration, answers: dict[str, float]) -> tuple[set[str
 
 
 def test_every_detector_has_a_place_in_the_order() -> None:
-    assert sorted(BY_COST) == sorted(SPECS)
+    assert sorted(ASKED_IN_ORDER) == sorted(SPECS)
 
 
 @pytest.mark.parametrize("sure", [CERTAIN + 0.005, 1 - CERTAIN - 0.005])
