@@ -32,7 +32,7 @@ def list_weights(folder: Folder = None) -> None:
     typer.echo(f"{weights.root}")
     for entry in weights.manifest.detectors.values():
         typer.echo(_summary(entry))
-    for model in weights.manifest.faces.values():
+    for model in (*weights.manifest.encoders.values(), *weights.manifest.faces.values()):
         typer.echo(_rows(model.name, {"file": _file(model), "licence": model.licence}))
 
 
@@ -71,7 +71,7 @@ def _summary(entry: DetectorEntry) -> str:
     weight = entry.calibration.weight
     say = f"{weight:.3g}" if weight else "0: reported, not counted (adds nothing to the others on validation)"
     rows = {
-        "file": _file(entry.model),
+        "file": _file(entry.model) + (f", tunes {entry.encoder.name}" if entry.encoder else ""),
         "licence": entry.model.licence,
         "trained on": entry.training_data,
         "data licence": entry.data_licences,
