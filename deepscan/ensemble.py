@@ -30,6 +30,8 @@ from deepscan.detectors.base import Score
 
 Verdict = Literal["fake", "real", "uncertain"]
 
+UNDECIDED = 0.001
+"""How far below the threshold of ``fake`` a face stays that is too narrow to be called so."""
 CLIP_LOGIT_LIMIT = 7.0  # probability 0.0009 .. 0.9991
 
 
@@ -58,7 +60,8 @@ class Calibration:
 
     ``threshold_fake`` and ``threshold_real`` are probabilities, ``threshold_real <= threshold_fake``.
     ``full_width_px``: of a face whose logits count in full; 0: at any width. ``still_share``, in (0, 1]: by
-    which they count where there is one frame only.
+    which they count where there is one frame only. ``least_width_px``: below which no face is called fake or
+    real; 0: none is too narrow.
     """
 
     detectors: Mapping[str, DetectorCalibration]
@@ -67,6 +70,20 @@ class Calibration:
     threshold_real: float
     full_width_px: float = 0.0
     still_share: float = 1.0
+    least_width_px: float = 0.0
+
+    def held(self, probability: float, face_width_px: float, thresholds: tuple[float, float]) -> float:
+        """A track's probability, undecided where its face is too narrow for anyone to tell.
+
+        Args:
+            probability: of the track.
+            face_width_px: of the face, pixels of the source; 0: unknown, taken for wide enough.
+            thresholds: fake and real.
+        """
+        if not 0 < face_width_px < self.least_width_px:
+            return probability
+        fake, real = thresholds
+        return min(max(probability, real), max(real, fake - UNDECIDED))
 
     def at(self, face_width_px: float, *, still: bool) -> Calibration:
         """The constants for one face.

@@ -88,7 +88,12 @@ def explain(file: FileReport, run: RunReport) -> Explanation:
     reasons = [_distance(track, run), *_opinions(speaks_for, against)]
     if _timed(file) and speaks_for:
         reasons.append(_where(speaks_for))
-    reasons += [*_little_to_see(track, run), *_among_others(file, track, run), *_caveats(file)]
+    reasons += [
+        *_too_narrow(track, run),
+        *_little_to_see(track, run),
+        *_among_others(file, track, run),
+        *_caveats(file),
+    ]
     return Explanation(
         track.id,
         tuple(d.name for d in speaks_for),
@@ -144,6 +149,17 @@ def _distance(track: TrackReport, run: RunReport) -> str:
         f"{lead}, {_points(fake - p)} short of fake (from {percent(fake)}) and "
         f"{_points(p - real)} too high for real (below {percent(real)})."
     )
+
+
+def _too_narrow(track: TrackReport, run: RunReport) -> list[str]:
+    """That no face of this width is called fake or real; see ``ensemble.Calibration.held``."""
+    least_px = run.calibration.least_width_px
+    if track.probability is None or not 0 < track.face_width_px < least_px:
+        return []
+    return [
+        f"It is {track.face_width_px} px wide, and below {least_px:.0f} px nobody can tell forged faces from "
+        "genuine ones: such a face is never called fake or real."
+    ]
 
 
 def _little_to_see(track: TrackReport, run: RunReport) -> list[str]:

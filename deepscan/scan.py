@@ -124,6 +124,7 @@ class Scanner:
         reports = []
         for (part, track, _), judged in zip(seen, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
+            p = None if p is None else self.calibration.held(p, track.width_px, self.thresholds)
             said = None if p is None else ensemble.verdict(p, *self.thresholds)
             pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
             what = judged.detectors, track.width_px

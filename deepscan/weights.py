@@ -221,11 +221,15 @@ class _Reader:
             threshold_real=self._number(fusion, "threshold_real", "fusion"),
             full_width_px=self._later(fusion, "full_width_px", 0.0),
             still_share=self._later(fusion, "still_share", 1.0),
+            least_width_px=self._later(fusion, "least_width_px", 0.0),
         )
         if not 0 <= calibration.threshold_real <= calibration.threshold_fake <= 1:
             raise self._error("fusion", "needs 0 <= threshold_real <= threshold_fake <= 1")
-        if calibration.full_width_px < 0 or not 0 < calibration.still_share <= 1:
-            raise self._error("fusion", "needs a full_width_px of 0 or more and a still_share in (0, 1]")
+        if (
+            min(calibration.full_width_px, calibration.least_width_px) < 0
+            or not 0 < calibration.still_share <= 1
+        ):
+            raise self._error("fusion", "needs widths of 0 or more and a still_share in (0, 1]")
         return Manifest(self.path, detectors, encoders, faces, calibration)
 
     def _later(self, fusion: Any, key: str, where_missing: float) -> float:

@@ -226,6 +226,7 @@ def enter_calibration(
         "threshold_real": calibration.threshold_real,
         "full_width_px": calibration.full_width_px,
         "still_share": calibration.still_share,
+        "least_width_px": calibration.least_width_px,
         **metrics.get("fusion", {}),
     }
     write_table(weights, table)
