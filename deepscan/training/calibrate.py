@@ -42,8 +42,8 @@ One width for all detectors, and a share that falls in line with it, were chosen
 a width for each detector and second and fourth powers of the share.
 """
 STILL_SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-NARROW_PX = (0, 48, 64, 80, 96)
-"""Widths of a face between which it is asked whether anybody can tell."""
+NARROW_PX, ENOUGH = (1, 48, 64, 80, 96), 10
+"""Widths of a face between which it is asked whether anybody can tell, and files of each class for that."""
 LEAST_GAIN = 0.001
 """What such a width must take off the loss, so that noise gives none."""
 
@@ -100,24 +100,24 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
 
 
 def least_width(files: Sequence[ScoredFile], probabilities: Vector) -> float:
-    """The width of a face, pixels, below which nobody can tell.
+    """The width of a face, pixels, below which nobody can tell; 0 where no width is too narrow.
 
-    From the narrowest up, the first of ``NARROW_PX`` above which forged and genuine files of the next width
-    are told apart: the 95 % interval of their AUC lies above 0.5. Files whose faces' widths were not kept say
-    nothing; widths that too few files have are not told apart.
+    From the narrowest up, until forged and genuine files of a width are told apart: the 95 % interval of their
+    AUC lies above 0.5. Widths with fewer than ``ENOUGH`` files of a class say nothing.
     """
-    known = np.array([file.face_width_px > 0 for file in files], bool)
-    if not known.any():
-        return 0.0
     labels = np.array([file.label for file in files])
     widths = np.array([file.face_width_px for file in files])
     groups = np.array([file.identity if file.fold is None else file.source for file in files])
-    for low, high in itertools.pairwise((*NARROW_PX, np.inf)):
-        there = known & (widths >= low) & (widths < high)
+    least = 0.0
+    for low, high in itertools.pairwise(NARROW_PX):
+        there = (widths >= low) & (widths < high)
+        if min(np.bincount(labels[there], minlength=2)) < ENOUGH:
+            continue
         interval = bootstrap_interval(labels[there], probabilities[there], groups[there], auc, rounds=300)
         if interval[0] > 0.5:
-            return float(low)
-    return float(NARROW_PX[-1])
+            break
+        least = float(high)
+    return least
 
 
 def out_of_fold(fitted: Fit) -> Iterator[ScoredFile]:
