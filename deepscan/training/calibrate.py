@@ -102,8 +102,8 @@ def fit(files: Sequence[ScoredFile], false_positives: float = FALSE_POSITIVE_RAT
 def least_width(files: Sequence[ScoredFile], probabilities: Vector) -> float:
     """The width of a face, pixels, below which nobody can tell; 0 where no width is too narrow.
 
-    From the narrowest up, until forged and genuine files of a width are told apart: the 95 % interval of their
-    AUC lies above 0.5. Widths with fewer than ``ENOUGH`` files of a class say nothing.
+    From the narrowest up, until forged and genuine files of a width are told apart: the 95 % interval of
+    their AUC lies above 0.5. Widths with fewer than ``ENOUGH`` files of a class say nothing.
     """
     labels = np.array([file.label for file in files])
     widths = np.array([file.face_width_px for file in files])
