@@ -95,8 +95,12 @@ def check_detector(detector: str) -> None:
         raise UsageError(f"there is no detector {detector!r}; choose from {', '.join(SPECS)}.")
 
 
-def named_detectors(said: list[str]) -> list[str]:
-    """The detectors to fit that were named, each once; ``all`` is all that are fitted.
+def named_detectors(said: list[str], *, tuned: bool = False) -> list[str]:
+    """The detectors that were named, each once; ``all`` is all.
+
+    Args:
+        said: names.
+        tuned: whether that may be one which is tuned and not fitted.
 
     Raises:
         UsageError: one is none, or is tuned and not fitted.
@@ -104,10 +108,10 @@ def named_detectors(said: list[str]) -> list[str]:
     from deepscan.detectors import SPECS
 
     if said == ["all"]:
-        return [name for name in SPECS if name != TUNED]
+        return [name for name in SPECS if tuned or name != TUNED]
     for name in said:
         check_detector(name)
-        if name == TUNED:
+        if name == TUNED and not tuned:
             raise UsageError(f"{TUNED} is tuned, not fitted: `deepscan train tune --cache CACHE --out FILE`.")
     return list(dict.fromkeys(said))
 

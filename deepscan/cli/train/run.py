@@ -20,7 +20,7 @@ def run_all(
     hours: Annotated[float, typer.Option(min=0.01, help="How long it may take, roughly.")] = 4.0,
     detectors: Annotated[
         str, typer.Option(help="Which detectors to train, comma-separated, or all.")
-    ] = "gml,sola,local_features",
+    ] = "gend",
     device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of every detector, instead of what the hours allow.")
@@ -39,7 +39,7 @@ def run_all(
     from deepscan.training.plots import write_plots
     from deepscan.weights import read_manifest
 
-    names = named_detectors([name.strip() for name in detectors.split(",")])
+    names = named_detectors([name.strip() for name in detectors.split(",")], tuned=True)
     corpus = f"{real.name} and {fake.name}"
     rows = [*read_class(real, "real", corpus), *read_class(fake, "fake", corpus)]
     engine, mesh = face_models()

@@ -23,7 +23,7 @@ from deepscan.training.tuning.crops import Crop, CropDrawer
 KEPT_LAYERS = 6
 """Lower layers of the encoder that stay as they are."""
 BATCH, MADE = 24, 4
-RATE, HEAD_RATE, WARMUP = 5e-4, 5e-3, 20
+RATE, HEAD_TO_NORMS, WARMUP = 5e-4, 10, 20
 DROPPED, WHOLE = 0.5, 0.2
 """Share of the patches that a step leaves out, and of the last steps that leave none out.
 
@@ -31,6 +31,8 @@ Half of the patches cost half of the time (He et al. and Li et al., 2022, drop t
 """
 MEAN_OVER = 0.98
 """Decay of the running mean of the weights, which is what a tuning is."""
+SPREAD = ("photo", "even")
+"""Kinds of samples that are learnt from: windows show the same faces again."""
 AT_ONCE, REPORT_EVERY = 32, 25
 STEPS = 1
 """Part of the seed that draws the steps."""
@@ -45,11 +47,13 @@ class TuningConfig:
     Attributes:
         steps: optimizer steps.
         seed: of crops and batches.
+        rate: highest learning rate of the layer normalisations; the head's is ten times as high.
         leave_out: fold whose samples are not learnt from; None learns from all.
     """
 
     steps: int = 200
     seed: int = 0
+    rate: float = RATE
     leave_out: int | None = None
 
 
@@ -65,7 +69,7 @@ def tune(net: GenD, cache: Path, config: TuningConfig, report: Report = lambda l
     Raises:
         UsageError: the cache lacks genuine or forged faces.
     """
-    samples = [sample for sample in load_index(cache) if sample.split == "train"]
+    samples = [sample for sample in load_index(cache) if sample.split == "train" and sample.kind in SPREAD]
     if config.leave_out is not None:
         if not any(sample.fold == config.leave_out for sample in samples):
             raise UsageError(f"{cache}: no face is of fold {config.leave_out}; prepare a table with folds.")
@@ -109,7 +113,7 @@ def fit(net: GenD, tokens: Tensor, batches: Batches, config: TuningConfig, repor
         report: called every 25 steps.
     """
     rng = np.random.default_rng((config.seed, STEPS))
-    learning, optimizer = _learning(net)
+    learning, optimizer = _learning(net, config.rate)
     mean = [value.detach().clone() for value in learning]
     losses: list[float] = []
     for step in range(config.steps):
@@ -137,7 +141,7 @@ def fit(net: GenD, tokens: Tensor, batches: Batches, config: TuningConfig, repor
             value.copy_(kept)
 
 
-def _learning(net: GenD) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
+def _learning(net: GenD, rate: float) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
     """The parameters that learn, and their optimizer; everything else is frozen."""
     net.train().requires_grad_(False)
     upper = [net.vision_model.layers[KEPT_LAYERS:], net.vision_model.post_layernorm]
@@ -151,8 +155,8 @@ def _learning(net: GenD) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
     for value in (*norms, *head):
         value.requires_grad_(True)
     groups = [
-        {"params": norms, "highest": RATE, "lr": RATE},
-        {"params": head, "highest": HEAD_RATE, "lr": HEAD_RATE},
+        {"params": norms, "highest": rate, "lr": rate},
+        {"params": head, "highest": HEAD_TO_NORMS * rate, "lr": HEAD_TO_NORMS * rate},
     ]
     return [*norms, *head], torch.optim.AdamW(groups, weight_decay=0.0)
 
