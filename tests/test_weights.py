@@ -61,7 +61,7 @@ def test_a_detector_that_is_not_listed_is_an_error(root: Path) -> None:
         .replace("detectors.gml]", "detectors.other]")
         .replace("detectors.gml.", "detectors.other.")
     )
-    those = "--detectors other,global_local,sola,resnet3d,local_features asks those that it lists"
+    those = "--detectors gend,other,global_local,sola,resnet3d,local_features asks those that it lists"
     with pytest.raises(WeightsError, match=f"lists no detector gml; reinstall .*; {those}"):
         Weights(root).path("gml")
     with pytest.raises(WeightsError, match="lists no detector gml"):
@@ -98,7 +98,7 @@ def test_a_manifest_of_an_older_version_loads_with_its_histories(root: Path) -> 
     manifest = root / "manifest.toml"
     text = manifest.read_text().replace('recipe = "none"', f'recipe = "{"round after round " * 700}"', 1)
     manifest.write_text(text.replace('training_data = "none"\n', "", 1))
-    entry = Weights(root).manifest.detectors["gml"]
+    entry = Weights(root).manifest.detectors["gend"]
     assert len(entry.recipe) > 10_000
     assert (entry.training_data, entry.data_licences) == ("unknown", "unknown")
 
