@@ -229,7 +229,10 @@ class _Reader:
             min(calibration.full_width_px, calibration.least_width_px) < 0
             or not 0 < calibration.still_share <= 1
         ):
-            raise self._error("fusion", "needs a full_width_px of 0 or more, a least_width_px alike, a still_share in (0, 1]")
+            raise self._error(
+                "fusion",
+                "needs a full_width_px of 0 or more, least_width_px too, and a still_share in (0, 1]",
+            )
         return Manifest(self.path, detectors, encoders, faces, calibration)
 
     def _later(self, fusion: Any, key: str, where_missing: float) -> float:
