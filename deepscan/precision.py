@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 FloatPrecision = Literal["fp16", "fp32"]
 
 # Means, logits and probabilities: a few numbers at the end of a network, on which the score hangs directly.
-KEPT_FLOAT32 = frozenset({"Gemm", "ReduceMax", "ReduceMean", "Softmax"})
+KEPT_FLOAT32 = frozenset({"Gemm", "ReduceL2", "ReduceMax", "ReduceMean", "Softmax"})
+# What they make is float32 because an attribute says so, whatever goes in.
+MADE_FLOAT32 = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
 
 
 def can_rewrite() -> bool:
@@ -54,7 +56,7 @@ def float_model(path: Path, precision: FloatPrecision, tuning: Tuning | None = N
 
     Raises:
         DeviceError: the package ``onnx`` is not installed.
-        WeightsError: not an ONNX file.
+        WeightsError: not an ONNX file, or one that the tuning does not fit.
     """
     if not can_rewrite():
         raise DeviceError(
@@ -64,11 +66,10 @@ def float_model(path: Path, precision: FloatPrecision, tuning: Tuning | None = N
     import onnx
 
     try:
-        model = onnx.load(path, load_external_data=tuning is None)
+        model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own, which depends on how it is built
         raise WeightsError(f"{path}: this is no ONNX model ({error}).") from error
-    if tuning is not None:
-        put_into(tuning, model)
+    put_into(tuning or {}, model, path)
     # Before the weights have grown: types are inferred on a serialised copy.
     floats = _float_tensors(model) if precision == "fp16" else set()
     _unround(model.graph)
@@ -148,9 +149,14 @@ def _whole(node: NodeProto, constants: Mapping[str, TensorProto]) -> NDArray[np.
 
 def _float_tensors(model: ModelProto) -> set[str]:
     """Names of everything in float32 that the nodes compute."""
-    from onnx import TensorProto
+    from onnx import TensorProto, helper
     from onnx.shape_inference import infer_shapes
 
+    # An operator of ONNX Runtime's own: nothing after it is inferred unless its type is said.
+    rounded = [node for node in model.graph.node if node.op_type == "MatMulNBits"]
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None) for node in rounded
+    )
     graph = infer_shapes(model).graph
     return {
         entry.name
@@ -216,7 +222,7 @@ def _kept_whole(graph: GraphProto) -> set[int]:
     early = {entry.name for entry in graph.input}
     whole = set()
     for index, node in enumerate(graph.node):
-        if node.op_type in KEPT_FLOAT32:
+        if node.op_type in KEPT_FLOAT32 | MADE_FLOAT32:
             whole.add(index)
         elif node.op_type != "Conv" and early.intersection(node.input):
             whole.add(index)

@@ -37,7 +37,7 @@ from deepscan.devices import (
 )
 from deepscan.errors import DeviceError, WeightsError
 from deepscan.precision import float_model
-from deepscan.tuning import Tuning, bring, read_tuning
+from deepscan.tuning import Tuning, bring, misfit, read_tuning
 
 Computed = Literal["int8", "fp16", "fp32"]
 """What a network computes in; ``int8`` is the file as it is."""
@@ -45,6 +45,8 @@ Computed = Literal["int8", "fp16", "fp32"]
 BATCH_FRAMES = 64
 """Frames in a batch at most, on a GPU: 8 clips of 8 frames. 15 MB of pixels, 2 GB of activations or so."""
 BATCH_CLIPS = 16
+NOT_BROUGHT = "External data path"
+"""What ONNX Runtime complains of where a file names tensors that nobody brought."""
 QUIET, USUAL = 4, 2  # severities of ONNX Runtime's log: fatal only, warnings and worse
 
 # For Windows, whose build asks no variable, and where ONNX Runtime was loaded before deepscan.
@@ -152,7 +154,8 @@ class Session:
             tuning: safetensors with the tensors that the file names and does not hold.
 
         Raises:
-            WeightsError: not an ONNX file that this ONNX Runtime can run, or not with one input ``pixels``.
+            WeightsError: not an ONNX file that this ONNX Runtime can run, or not with one input ``pixels``;
+                the tuning is missing, or another file's.
             DeviceError: the device's libraries do not load.
         """
         self.path = path
@@ -235,7 +238,7 @@ def _load(
         preload_cuda()
     if device == "tensorrt":
         preload_tensorrt()
-        engines = engine_folder(_sha256(model))
+        engines = engine_folder(_sha256(model, tuning))
         try:
             # Nobody else may put an engine there: what is in it runs.
             engines.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -261,11 +264,16 @@ def _load(
             )
     except Exception as error:  # as above
         reason = _first_line(error)
+        if tuning is not None or NOT_BROUGHT in reason:
+            raise misfit(path, tuned=tuning is not None, reason=reason) from error
         raise WeightsError(f"{path}: ONNX Runtime cannot load this model ({reason}).") from error
 
 
-def _sha256(model: Path | bytes) -> str:
-    return hashlib.sha256(model.read_bytes() if isinstance(model, Path) else model).hexdigest()
+def _sha256(model: Path | bytes, tuning: Tuning | None) -> str:
+    digest = hashlib.sha256(model.read_bytes() if isinstance(model, Path) else model)
+    for name, value in sorted((tuning or {}).items()):
+        digest.update(name.encode() + value.tobytes())
+    return digest.hexdigest()
 
 
 def _filled(count: int, most: int) -> int:

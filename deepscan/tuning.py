@@ -44,16 +44,31 @@ def bring(tuning: Tuning, options: Any) -> None:
     options.add_external_initializers(list(tuning), values)
 
 
-def put_into(tuning: Tuning, model: ModelProto) -> None:
+def put_into(tuning: Tuning, model: ModelProto, path: Path) -> None:
     """Put the tensors where an encoder's file names them.
 
+    Args:
+        tuning: its tensors; empty for a whole network.
+        model: what is in ``path``.
+        path: said in errors.
+
     Raises:
-        WeightsError: the encoder names others.
+        WeightsError: the encoder names others, or of other shapes.
     """
     from onnx import TensorProto, numpy_helper
 
-    for tensor in model.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL:
-            if tensor.name not in tuning:
-                raise WeightsError(f"the tuning lacks {tensor.name}; it belongs to another encoder.")
-            tensor.CopyFrom(numpy_helper.from_array(tuning[tensor.name], tensor.name))
+    outside = [t for t in model.graph.initializer if t.data_location == TensorProto.EXTERNAL]
+    wanted = {tensor.name: tuple(tensor.dims) for tensor in outside}
+    if wanted != {name: value.shape for name, value in tuning.items()}:
+        raise misfit(path, tuned=bool(tuning))
+    for tensor in outside:
+        tensor.CopyFrom(numpy_helper.from_array(tuning[tensor.name], tensor.name))
+
+
+def misfit(path: Path, *, tuned: bool, reason: str = "") -> WeightsError:
+    """What to say where the tensors that came with ``path`` are not those that it names."""
+    said = f" ({reason})" if reason else ""
+    what = (
+        "the tuning is of another encoder" if tuned else "this encoder needs a tuning, and none came with it"
+    )
+    return WeightsError(f"{path}: {what}{said}; reinstall deepscan.")

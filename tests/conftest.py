@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import deepscan  # noqa: F401  # turns ONNX Runtime's telemetry off before a test loads that
 from tests.media import make
+
+if TYPE_CHECKING:
+    from tests.small_gend import Encoded
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +42,11 @@ def faceless(media_dir: Path) -> Path:
 def portrait_photo(media_dir: Path) -> Path:
     """A JPEG of the portrait, 256 x 384 px."""
     return make.photo(media_dir / "portrait.jpg")
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Encoded:
+    """A small encoder with its tuning, as files."""
+    from tests import small_gend
+
+    return small_gend.encoded(tmp_path_factory.mktemp("encoded"))

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -56,16 +57,17 @@ def export_encoder(net: GenD, path: Path) -> None:
     """Write the encoder; the tuning that ``net`` has is left out of it.
 
     Args:
-        net: is put into evaluation mode.
+        net: stays as it is.
         path: appears whole or not at all.
     """
+    net = _with_unlike_tuning(net).eval()
     names = [SCORE, *net.spec.evidence, "embedding"]
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its successor
         raw = Path(scratch) / "raw.onnx"
         torch.onnx.export(
-            _Pixels(net).eval(),
+            _Pixels(net),
             (torch.zeros(clip_shape(net.spec, 2), dtype=torch.uint8),),
             str(raw),
             input_names=[INPUT],
@@ -81,6 +83,16 @@ def export_encoder(net: GenD, path: Path) -> None:
         made = Path(scratch) / "encoder.onnx"
         onnx.save(model, str(made))
         os.replace(made, path)
+
+
+def _with_unlike_tuning(net: GenD) -> GenD:
+    """A copy with a tuning of no two tensors alike: torch's exporter would make one of them."""
+    copy = deepcopy(net)
+    with torch.no_grad():
+        for name, value in copy.state_dict().items():
+            if is_tuned(name):
+                value.uniform_(0.5, 1.5)
+    return copy
 
 
 def save_tuning(net: GenD, path: Path) -> None:
