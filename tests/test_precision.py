@@ -19,6 +19,7 @@ from deepscan.detectors import SPECS
 from deepscan.errors import DeviceError, WeightsError
 from deepscan.precision import float_model
 from deepscan.runtime import Computed, Session
+from deepscan.tuning import read_tuning
 from deepscan.weights import Weights
 from tests.doubles import brightness_net
 
@@ -47,14 +48,16 @@ def clips(name: str, count: int) -> NDArray[np.uint8]:
 def test_a_shipped_network_says_the_same_without_its_rounding(
     weights: Weights, name: str, tmp_path: Path
 ) -> None:
-    shipped = onnx.load(weights.path(name))
-    (tmp_path / "whole.onnx").write_bytes(float_model(weights.path(name), "fp32"))
-    (tmp_path / "half.onnx").write_bytes(float_model(weights.path(name), "fp16"))
+    tuning = weights.tuning_path(name)
+    tensors = None if tuning is None else read_tuning(tuning)
+    shipped = onnx.load(weights.path(name), load_external_data=False)
+    (tmp_path / "whole.onnx").write_bytes(float_model(weights.path(name), "fp32", tensors))
+    (tmp_path / "half.onnx").write_bytes(float_model(weights.path(name), "fp16", tensors))
     whole, half = onnx.load(tmp_path / "whole.onnx"), onnx.load(tmp_path / "half.onnx")
     for model in (whole, half):
         onnx.checker.check_model(model)
         operators = Counter(node.op_type for node in model.graph.node)
-        assert not {"QuantizeLinear", "DequantizeLinear"} & operators.keys()
+        assert not {"QuantizeLinear", "DequantizeLinear", "MatMulNBits"} & operators.keys()
         assert {i.name: i.type for i in model.graph.input} == {i.name: i.type for i in shipped.graph.input}
         outputs = [(o.name, o.type.tensor_type.elem_type) for o in model.graph.output]
         assert outputs == [(o.name, o.type.tensor_type.elem_type) for o in shipped.graph.output]
@@ -63,8 +66,12 @@ def test_a_shipped_network_says_the_same_without_its_rounding(
     assert half.ByteSize() < 0.6 * whole.ByteSize()
 
     said = []
-    for path in (weights.path(name), tmp_path / "whole.onnx", tmp_path / "half.onnx"):
-        session = Session(path, device="cpu")
+    for path, brought in (
+        (weights.path(name), tuning),
+        (tmp_path / "whole.onnx", None),
+        (tmp_path / "half.onnx", None),
+    ):
+        session = Session(path, device="cpu", tuning=brought)
         found = session.run(clips(name, 1), session.outputs)
         assert all(np.isfinite(values).all() for values in found.values())
         said.append(float(found["probability"][0]))

@@ -15,6 +15,7 @@ from tests.media.make import portrait
 from tests.report.sample import CALIBRATION
 
 SHAPES = {
+    "rollout": (14, 14),
     "anomaly": (8, 14, 14),
     "motion_consistency": (8, 14, 14),
     "second_order": (16, 16),
