@@ -226,7 +226,8 @@ def _kept_whole(graph: GraphProto) -> set[int]:
             whole.add(index)
         elif node.op_type != "Conv" and early.intersection(node.input):
             whole.add(index)
-            early.update(node.output)
+            if node.op_type != "Shape":  # a picture's size is none of its pixels
+                early.update(node.output)
     return whole
 
 
