@@ -62,7 +62,7 @@ class ScanConfig:
         face_model: an InsightFace detector to use instead of the shipped one.
         jobs: worker processes.
         thorough: look at every frame instead of a sample.
-        fast: ask the cheap detectors first, and no others where those are certain.
+        fast: ask GenD first, then the cheap detectors, and no others where those are certain.
         fail_on: which verdict makes the exit code 1.
         weights: weights folder to use instead of the shipped one.
         threads: threads per worker; None: the cores this process may use, shared among the workers.

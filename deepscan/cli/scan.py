@@ -182,7 +182,7 @@ def scan(
         bool,
         typer.Option(
             "--fast",
-            help="Ask the cheap detectors first, and no others where those are certain.",
+            help="Ask GenD first, then the cheap detectors, and no others where those are certain.",
             rich_help_panel=SETTINGS,
         ),
     ] = False,

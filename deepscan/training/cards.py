@@ -51,9 +51,9 @@ The network is in `deepscan/training/nets/{name}.py`, what it looks at in `deeps
 
 ## Measured
 
-On people whom training never saw (`deepscan train calibrate`): {validation}{extremes}{shuffled}
+{where} (`deepscan train calibrate`): {validation}{extremes}{shuffled}
 
-On genuine forgeries of other tools (`deepscan evaluate`): {genuine}
+By `deepscan evaluate`: {genuine}
 
 Stored as {precision}, its scores lie within {gap_largest:.4f} of the float network's (mean {gap_mean:.4f}) on
 validation clips.
@@ -63,6 +63,8 @@ validation clips.
 {failures}
 """
 
+UNSEEN = "On labelled files that training never saw"
+SEEN = "On labelled files from which its training has learnt, so that less is to be expected of others"
 GENERAL_FAILURES = (
     "Forgeries of tools unlike those of its training score like genuine faces.",
     "Faces under 48 px and strong compression are judged poorly.",
@@ -154,6 +156,7 @@ def card(
         recipe=shortened(entry.recipe),
         data=shortened(entry.training_data),
         data_licences=shortened(entry.data_licences),
+        where=SEEN if metrics.get("seen_in_training") else UNSEEN,
         validation=interval(metrics),
         extremes=extremes("Highest", kinds[::-1]),
         shuffled=shuffled((found or {}).get("shuffled", {}).get(spec.name)),

@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=MARKUP,
     help="""Train detectors on your own media (needs the `train` extra).
 
-With 50 videos of each class and one evening: `deepscan train run real/ fake/ --out weights-mine --hours 4`,
+With 50 videos of each class: `deepscan train run real/ fake/ --out weights-mine`,
 then `deepscan evaluate` on videos that you kept back. It starts from the shipped checkpoints, keeps a quarter
 of the people out of training to calibrate and measure on, and goes on where it was stopped.
 

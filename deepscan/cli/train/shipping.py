@@ -159,8 +159,11 @@ def calibrate(
             help="As for `deepscan evaluate`: fit on their scores.",
         ),
     ] = None,
+    seen: Annotated[
+        str, typer.Option(metavar="NAMES", help="Detectors that learnt from these files: the cards say so.")
+    ] = "",
 ) -> None:
-    """Fit temperatures, fusion and thresholds on labelled files that training never saw.
+    """Fit temperatures, fusion and thresholds on labelled files, of which training should have seen none.
 
     Figures of the ensemble are cross-validated: everyone is judged by constants fitted without them.
     """
@@ -198,6 +201,9 @@ def calibrate(
     metrics = detector_figures(fitted.files)
     metrics["fusion"] = fusion_figures(fitted)
     metrics["fusion"]["false_positive_rate_aimed_at"] = false_positives
+    for name in filter(None, seen.split(",")):
+        check_detector(name)
+        metrics[name]["seen_in_training"] = 1
     enter_calibration(weights, fitted.calibration, metrics)
     if plots is not None:
         final = fitted.calibration
