@@ -245,3 +245,12 @@ def test_over_time_leaves_out_who_has_no_say() -> None:
     weightless = next(name for name, entry in CALIBRATION.detectors.items() if entry.weight == 0)
     fused = fuse(1, {weightless: scores(0.9, 0.8)}, {}, CALIBRATION)
     assert over_time(fused.detectors, CALIBRATION) == ()
+
+
+def test_a_face_too_narrow_for_anyone_to_tell_stays_undecided() -> None:
+    calibration = Calibration({}, 0.0, 0.9, 0.2, least_width_px=60)
+    limits = calibration.thresholds()
+    for probability in (0.0, 0.1, 0.5, 0.95, 1.0):
+        assert verdict(calibration.held(probability, 59, limits), *limits) == "uncertain"
+        assert calibration.held(probability, 60, limits) == probability
+        assert calibration.held(probability, 0, limits) == probability, "of unknown width"

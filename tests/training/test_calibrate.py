@@ -23,6 +23,8 @@ from deepscan.training.calibrate import (
     fit,
     fold_of,
     fused_probability,
+    least_width,
+    out_of_fold,
     thresholds,
 )
 from deepscan.training.evaluate import auc, expected_calibration_error
@@ -307,3 +309,37 @@ def test_calibration_is_honest_on_people_it_never_saw(broad: Calibration) -> Non
     labels = np.array([file.label for file in unseen])
     p = np.array([file_probability(file, broad) for file in unseen])
     assert expected_calibration_error(labels, p) < 0.05
+
+
+def told(width_px: int, label: int, number: int, probability_gap: float) -> tuple[ScoredFile, float]:
+    file = ScoredFile(
+        f"{width_px}-{number}-{label}.mp4",
+        label,
+        f"p{number}",
+        "s",
+        "",
+        "scanned",
+        None,
+        {"a": 0.0},
+        face_width_px=width_px,
+    )
+    return file, 0.5 + probability_gap * (label - 0.5) + 0.001 * (number % 5)
+
+
+def test_faces_narrower_than_anybody_can_tell_are_found() -> None:
+    narrow = [told(40, label, n, -0.1) for n in range(12) for label in (0, 1)]
+    wide = [told(56, label, n, 0.5) for n in range(12) for label in (0, 1)]
+    files, probabilities = zip(*narrow, *wide, strict=True)
+    assert least_width(files, np.array(probabilities)) == 48
+    files, probabilities = zip(*wide, strict=True)
+    assert least_width(files, np.array(probabilities)) == 0
+    few, said = zip(*narrow[:8], strict=True)
+    assert least_width(few, np.array(said)) == 0, "too few files say nothing"
+
+
+def test_the_corpus_own_folds_are_kept_and_probabilities_are_out_of_fold() -> None:
+    files = [replace(file, fold=n % 3) for n, file in enumerate(files_of(mixed))]
+    assert fold_of(files).tolist() == [n % 3 for n in range(len(files))]
+    assert fold_of([*files[1:], replace(files[0], fold=None)]).tolist() != [n % 3 for n in range(len(files))]
+    fitted = fit(files)
+    assert [file.probability for file in out_of_fold(fitted)] == fitted.probabilities.tolist()
