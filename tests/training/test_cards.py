@@ -64,7 +64,7 @@ def test_every_detector_of_the_manifest_gets_a_card_of_its_own(folder: Path) -> 
     assert "video AUC 0.725, 95 % interval 0.611 to 0.833 over identities (31 real and 17 forged" in sola
     assert "not measured." not in sola
     assert "0.725" not in local
-    assert "other tools (`deepscan evaluate`): not measured.\n" in local
+    assert "By `deepscan evaluate`: not measured.\n" in local
 
 
 def test_a_card_states_the_figures_of_the_manifest(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_figure_that_evaluation_could_not_take_is_not_measured(folder: Path) -
     nothing = {"auc": None, "auc_low": None, "auc_high": None, "real": 0, "fake": 3}
     for file in write_cards(folder, evaluated(folder, dict.fromkeys(NAMES, nothing))):
         text = file.read_text(encoding="utf-8")
-        assert "`deepscan evaluate`): not measured.\n" in text
+        assert "By `deepscan evaluate`: not measured.\n" in text
         assert "on the genuine forgeries measured" not in text.lower()
 
 

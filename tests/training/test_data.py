@@ -223,6 +223,7 @@ def test_which_samples_give_a_clip() -> None:
         for name, spec in SPECS.items()
     }
     assert can == {
+        "gend": ["photo", "window", "even"],
         "gml": ["window"],
         "resnet3d": ["window"],
         "global_local": ["window", "even"],

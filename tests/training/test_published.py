@@ -63,7 +63,7 @@ def test_nothing_is_compared_on_another_corpus_or_without_a_class() -> None:
 
 
 def test_every_row_names_a_detector_a_place_and_a_share() -> None:
-    assert {one.detector for one in PUBLISHED} == set(SPECS)
+    assert {one.detector for one in PUBLISHED} == set(SPECS) - {"gend"}, "whose encoder is not the paper's"
     assert all(re.fullmatch(r"(Table|Figure) \d+", one.place) for one in PUBLISHED)
     assert all(0.5 < one.value <= 1 for one in PUBLISHED)
     keys = [(o.detector, o.corpus, o.forgeries, o.metric, o.level, o.trained_on) for o in PUBLISHED]

@@ -27,7 +27,7 @@ def test_gml_and_sola_as_their_papers_give_them() -> None:
 
 
 def test_every_detector_has_a_recipe_that_says_what_its_paper_leaves_open() -> None:
-    assert set(PAPER) == set(SPECS)
+    assert set(PAPER) == set(SPECS) - {"gend"}, "which is tuned, not fitted"
     for name, recipe in PAPER.items():
         assert recipe.own_share == 1 and recipe.clean, "the papers make no forgeries of their own"
         assert recipe.open

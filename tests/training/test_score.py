@@ -84,7 +84,7 @@ def test_files_are_scored_through_a_scan(portrait_photo: Path, tmp_path: Path) -
         Source(tmp_path / "gone.jpg", "fake", "bob", "made", "", ""),
     ]
     photo, gone = score_files(rows, scanner)
-    assert set(photo.logits) == {"sola", "local_features"}
+    assert set(photo.logits) == {"gend", "sola", "local_features"}
     said = {d.name: d for d in scanner.scan(portrait_photo).tracks[0].detectors}
     assert photo.logits["sola"] == pytest.approx(aggregate([s.probability for s in said["sola"].scores]))
     assert (gone.label, gone.status, gone.logits) == (1, "unreadable", {})

@@ -14,6 +14,7 @@ from deepscan.training.nets import build
 from deepscan.training.nets.resnet import ResNetTrunk
 from deepscan.training.nets.resnet3d import ResNet3d
 from deepscan.training.start import find_start, load_trained, start_from
+from deepscan.training.tuning.start import CLIP, SHIPPED, UNTUNED, start
 from tests.training.conftest import weights
 
 
@@ -117,7 +118,16 @@ def test_what_init_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_shipped_checkpoints_fit_their_networks() -> None:
     for path in sorted((Path(__file__).parents[2] / "weights" / "checkpoints").glob("*.safetensors")):
-        start_from(build(path.stem), path)
+        if path.name != UNTUNED:
+            start_from(build(path.stem), path)
+
+
+def test_a_tuning_starts_from_the_shipped_encoder_and_what_ships_with_it() -> None:
+    untuned, tuned = start(CLIP), start(SHIPPED)
+    assert not untuned.head.weight.any() and tuned.head.weight.any()
+    assert torch.equal(*(net.vision_model.layers[0].mlp.fc1.weight for net in (untuned, tuned)))
+    with pytest.raises(UsageError, match="is no tuning"):
+        start("nowhere.safetensors")
 
 
 def test_start_weights_come_from_a_checkpoint_or_from_safetensors(whole: Path, tmp_path: Path) -> None:
