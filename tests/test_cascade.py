@@ -55,6 +55,7 @@ def test_a_certain_cheap_answer_is_enough_either_way(sure: float) -> None:
     scored, idle = ask_all(calibration(gml=1.0, global_local=1.0), {"global_local": sure})
     assert scored == {"global_local"}
     assert idle == {
+        "gend": NO_SAY,
         "gml": NOT_NEEDED,
         "sola": NO_SAY,
         "resnet3d": NO_SAY,

@@ -15,7 +15,7 @@ from deepscan.errors import UsageError
 def test_defaults(tmp_path: Path) -> None:
     config = load(env={}, directory=tmp_path)
     assert config == ScanConfig()
-    assert config.detectors == ("gml", "global_local", "sola", "resnet3d", "local_features")
+    assert config.detectors == ("gend", "gml", "global_local", "sola", "resnet3d", "local_features")
     assert (config.device, config.max_faces, config.min_face_px, config.jobs) == ("auto", 16, 48, 1)
 
 

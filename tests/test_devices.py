@@ -38,8 +38,8 @@ class Probe:
         self.broken = broken
         self.tried: list[tuple[str, str]] = []
 
-    def __call__(self, path: Path, detector: str, device: str, precision: str) -> str | None:
-        assert path.name == f"{detector}.onnx"
+    def __call__(self, weights: Weights, detector: str, device: str, precision: str) -> str | None:
+        assert weights.path(detector).name == f"{detector}.onnx"
         self.tried.append((device, precision))
         return "its libraries do not load." if device in self.broken else None
 
@@ -137,9 +137,9 @@ def test_a_provider_that_does_not_come_up_is_found_out_by_trying(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert try_here(weights.path("sola"), "sola", "cpu", "int8") is None
+    assert try_here(weights, "sola", "cpu", "int8") is None
     for device in ("cuda", "tensorrt"):
-        reason = try_here(weights.path("sola"), "sola", device, "int8")
+        reason = try_here(weights, "sola", device, "int8")
         assert reason is not None and "could not load the libraries" in reason
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")

@@ -150,7 +150,7 @@ def test_fast_stops_where_it_is_certain_and_says_who_did_not_run(config: ScanCon
     (track,) = Scanner(replace(config, fast=True)).scan(path).tracks
     reasons = {detector.name: detector.reason for detector in track.detectors}
     ran = {name for name, reason in reasons.items() if reason is None}
-    assert {"resnet3d"} <= ran < set(SPECS)
+    assert {"gend"} <= ran < set(SPECS)
     assert "gml" not in ran, "the most expensive one"
     assert {reason for reason in reasons.values() if reason} == {NOT_NEEDED}
     assert track.verdict == "fake"
@@ -177,7 +177,7 @@ def test_a_photo_is_scored_by_a_network_that_takes_clips_of_any_length(tmp_path:
     root = write_weights(tmp_path / "weights", any_length=["gml"])
     (track,) = Scanner(ScanConfig(weights=root, device="cpu")).scan(photo(tmp_path / "photo.png")).tracks
     ran = {detector.name: len(detector.scores) for detector in track.detectors if detector.reason is None}
-    assert ran == {"gml": 1, "sola": 1, "local_features": 1}
+    assert ran == {"gend": 1, "gml": 1, "sola": 1, "local_features": 1}
 
 
 def test_a_face_that_nothing_could_score_is_never_called_real(config: ScanConfig, tmp_path: Path) -> None:

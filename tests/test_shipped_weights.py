@@ -75,7 +75,9 @@ def test_every_detector_states_what_was_measured_and_counts_only_above_chance(
 def test_every_network_computes_in_float_as_well(weights: Weights, name: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1, *SPECS[name].clip_shape), dtype=np.uint8)
     as_shipped, in_float = (
-        Session(weights.path(name), precision=precision).run(pixels, ["probability"])["probability"]
+        Session(weights.path(name), precision=precision, tuning=weights.tuning_path(name)).run(
+            pixels, ["probability"]
+        )["probability"]
         for precision in ("int8", "fp32")
     )
     np.testing.assert_allclose(in_float, as_shipped, atol=0.02)
@@ -97,7 +99,7 @@ def test_photos_are_judged_by_gml_and_the_detectors_of_single_frames(
         verdicts[name] = report.verdict
         (track,) = report.tracks
         ran = {detector.name for detector in track.detectors if detector.scores}
-        assert ran == {"gml", "sola", "local_features"}
+        assert ran == {"gend", "gml", "sola", "local_features"}
     assert verdicts["real"] != "fake"
     assert verdicts["forged"] != "real"
 

@@ -25,11 +25,11 @@ SPEC = DetectorSpec(
 VIEWS = (
     EvidenceView(
         output="rollout",
-        title="attention rollout",
+        title="Attention rollout",
         caption=(
-            "how much each patch of 16 px reaches the encoder's class token through all layers (attention "
+            "How much each patch of 16 px reaches the encoder's class token through all layers (attention "
             "rollout, Abnar and Zuidema, 2020); it says where the network looked, not what it found there; "
-            "colours scaled within the clip"
+            "colours scaled within the clip."
         ),
     ),
 )

@@ -107,7 +107,7 @@ def least_width(files: Sequence[ScoredFile], probabilities: Vector) -> float:
     """
     labels = np.array([file.label for file in files])
     widths = np.array([file.face_width_px for file in files])
-    groups = np.array([file.identity if file.fold is None else file.source for file in files])
+    groups = np.array([file.drawn_with for file in files])
     least = 0.0
     for low, high in itertools.pairwise(NARROW_PX):
         there = (widths >= low) & (widths < high)
@@ -215,11 +215,11 @@ def _narrowed(file: ScoredFile, full_width_px: float) -> ScoredFile:
 
 
 def better_than_chance(name: str, files: Sequence[ScoredFile]) -> bool:
-    """Whether the 95 % interval of the detector's AUC, over identities, lies above 0.5."""
+    """Whether the 95 % interval of the detector's AUC lies above 0.5."""
     seen = [file for file in files if name in file.logits]
     labels = np.array([file.label for file in seen])
     scores = np.array([file.logits[name] for file in seen])
-    groups = np.array([file.identity for file in seen])
+    groups = np.array([file.drawn_with for file in seen])
     low, _ = bootstrap_interval(labels, scores, groups, auc, rounds=300)
     return low > 0.5
 

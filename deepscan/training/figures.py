@@ -342,13 +342,8 @@ def _judged(files: Sequence[ScoredFile], scores: Sequence[float]) -> Judged:
     return Judged(
         labels=np.array([file.label for file in files], np.int64),
         scores=np.array(scores, np.float64),
-        identities=np.array([_drawn_with(file) for file in files], np.str_),
+        identities=np.array([file.drawn_with for file in files], np.str_),
     )
-
-
-def _drawn_with(file: ScoredFile) -> str:
-    """What the bootstrap draws whole: where generators were left out, the source, else the person."""
-    return file.identity if file.fold is None else file.source
 
 
 def _aucs(files: Sequence[ScoredFile], calibration: Calibration) -> dict[str, Figures]:

@@ -75,6 +75,11 @@ class ScoredFile:
     generator: str = ""
 
     @property
+    def drawn_with(self) -> str:
+        """What a bootstrap draws whole: where generators are left out, the source, else the person."""
+        return self.identity if self.fold is None else self.source
+
+    @property
     def still(self) -> bool:
         """Every detector that spoke had a single frame, as of a photo."""
         spans = [clip[:2] for clips in self.clips.values() for clip in clips]

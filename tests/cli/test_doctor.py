@@ -12,6 +12,7 @@ from deepscan.cli import doctor as examined
 from deepscan.cli import run
 from deepscan.detectors import SPECS
 from deepscan.media import hardware
+from deepscan.weights import Weights
 from tests.doubles import write_weights
 
 
@@ -79,14 +80,14 @@ def test_what_comes_up_on_a_gpu_and_what_does_not_is_told_apart(
     monkeypatch.setattr(hardware, "has_nvdec", lambda: False)
     tried = []
 
-    def try_it(path: Path, detector: str, device: str, precision: str) -> str | None:
-        tried.append((path.name, device, precision))
+    def try_it(weights: Weights, detector: str, device: str, precision: str) -> str | None:
+        tried.append((detector, device, precision))
         return "no engine can be built." if device == "tensorrt" else None
 
     monkeypatch.setattr(networks, "try_elsewhere", try_it)
     assert run(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert tried == [("gml.onnx", "tensorrt", "fp16"), ("gml.onnx", "cuda", "fp16")]
+    assert tried == [("gend", "tensorrt", "fp16"), ("gend", "cuda", "fp16")]
     assert "note  an NVIDIA GPU answers, but tensorrt does not come up (no engine can be built)" in out
     assert "-m pip install tensorrt" in out
     assert "ok    the networks run on an NVIDIA GPU (cuda)" in out

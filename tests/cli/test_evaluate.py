@@ -50,10 +50,10 @@ def test_detectors_forgers_and_frames_are_measured(folder: Path, capsys: pytest.
     said, progress = capsys.readouterr()
     lines = said.splitlines()
     assert [line.split()[0] for line in lines if " AUC " in line] == [
-        *("local_features", "sola", "ensemble"),
-        *("local_features", "sola", "ensemble"),
+        *("gend", "local_features", "sola", "ensemble"),
+        *("gend", "local_features", "sola", "ensemble"),
     ]
-    swap = "  swap: local_features 1.000  sola 1.000  ensemble 1.000"
+    swap = "  swap: gend 1.000  local_features 1.000  sola 1.000  ensemble 1.000"
     assert any(line.startswith(swap) for line in lines)
     assert any(line.split() == ["fake", "files", "without", "a", "score", "(unreadable)", "1"]
                for line in lines)  # fmt: skip

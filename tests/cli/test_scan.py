@@ -258,6 +258,7 @@ def test_saved_evidence_is_png_named_by_file_face_and_detector(portrait_photo: P
     assert run([str(odd), "--save-evidence", "evidence/of/run", "-q", *FAKE]) == 1
     folder = tmp_path / "evidence" / "of" / "run" / "0001-a_b__c_.jpg"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "face1-gend-0.00s.png",
         "face1-local_features-0.00s.png",
         "face1-sola-0.00s.png",
     ]

@@ -45,7 +45,10 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["fit", "gmll", "--cache", "c", "--run", "r"], "there is no detector 'gmll'; choose from gml,"),
+        (
+            ["fit", "gmll", "--cache", "c", "--run", "r"],
+            "there is no detector 'gmll'; choose from gend, gml,",
+        ),
         (
             ["fit", "gml", "--cache", "c", "--run", "r"],
             "c holds no prepared faces; run the preparation first",

@@ -31,7 +31,7 @@ def test_each_moment_is_a_crop_and_a_picture_per_map(tmp_path: Path) -> None:
     assert len(list(folder.glob("face1-*.png"))) == len(list(folder.iterdir())) == 6 + 7
     evidence = file.tracks[0].evidence
     assert evidence is not None
-    gml = evidence.moments[0]
+    gml = evidence.moments[1]
     crop = pixels(folder / f"face1-gml-{gml.time_s:.2f}s.png")
     np.testing.assert_array_equal(crop, gml.picture)
     heated = pixels(folder / f"face1-gml-{gml.time_s:.2f}s-anomaly.png")

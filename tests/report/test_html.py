@@ -152,14 +152,14 @@ def test_pictures_come_with_maps_and_captions() -> None:
     tree = html.fromstring(page(run([with_pictures(scanned())])))
     moments = tree.xpath("//section[starts-with(@class, 'moment')]")
     assert len(moments) == 6
-    gml = moments[0]
+    gml = moments[1]
     assert "GML 90 % by the network itself" in " ".join(gml.text_content().split())
     assert len(gml.xpath(".//figure")) == 3
     captions = tree.xpath("//figcaption/b/text()")
     assert captions == [
+        "Attention rollout.",
         "Anomaly |F*|.",
         "Motion consistency |F^MM|.",
-        "Anomaly |F*|.",
         "Chosen patches.",
         "Second-order anomaly.",
         "Class activation.",

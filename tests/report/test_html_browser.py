@@ -113,7 +113,7 @@ def test_everything_works_from_the_keyboard(browser: Browser, tmp_path: Path) ->
 def test_the_heat_can_be_switched_off(browser: Browser, tmp_path: Path) -> None:
     browser.open(write(tmp_path / "page.html", FEW))
     visible = "[...document.querySelectorAll('figure .heat')].filter(i => i.checkVisibility()).length"
-    assert browser.ask(visible) == 12
+    assert browser.ask(visible) == browser.ask("document.querySelectorAll('figure .heat').length") > 10
     browser.ask("document.getElementById('heat').focus()")
     browser.press(" ")
     assert browser.ask(visible) == 0

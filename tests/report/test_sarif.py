@@ -48,8 +48,8 @@ def test_rule_ids_are_stable() -> None:
     rules = [rule["id"] for rule in log(run([]))["tool"]["driver"]["rules"]]
     assert rules == [
         "deepscan-face",
+        "deepscan-gend",
         "deepscan-gml",
-        "deepscan-gml-close",
         "deepscan-global-local",
         "deepscan-sola",
         "deepscan-resnet3d",
@@ -63,8 +63,8 @@ def test_a_flagged_face_is_an_error_and_the_detectors_behind_it_are_notes() -> N
     assert (first["ruleId"], first["level"]) == ("deepscan-face", "error")
     assert "97 %, 17 points above" in first["message"]["text"]
     assert [note["ruleId"] for note in notes] == [
+        "deepscan-gend",
         "deepscan-gml",
-        "deepscan-gml-close",
         "deepscan-global-local",
         "deepscan-local-features",
     ]
