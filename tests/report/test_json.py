@@ -114,7 +114,7 @@ def test_the_explanation_is_in_the_document_and_in_every_line() -> None:
     first, second = (file["explanation"] for file in document(report)["files"])
     assert [line["explanation"] for line in lines(report)] == [first, second]
     assert (first["track"], first["above_fake"], first["above_real"]) == (1, 0.17, 0.77)
-    assert first["speaks_for"] == ["gend", "gml", "global_local", "sola"]
+    assert first["speaks_for"] == ["gend", "gml", "global_local", "sola", "local_features"]
     assert (second["track"], second["above_fake"], second["speaks_for"]) == (None, None, [])
     assert second["reasons"] == [failed().error]
 
