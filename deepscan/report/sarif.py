@@ -157,6 +157,7 @@ def _rules(run: RunReport) -> list[dict[str, Any]]:
             "properties": {"counted": name not in run.not_counted, "sha256": run.weights[name]},
         }
         for name in run.weights
+        if name in SPECS
     ]
     return [face, *detectors]
 

@@ -87,7 +87,7 @@ def run(files: Sequence[FileReport] = (), **changes: Any) -> RunReport:
         "device": "cpu",
         "provider": "CPUExecutionProvider",
         "precision": "int8",
-        "weights": {name: f"{number:064x}" for number, name in enumerate(SPECS)},
+        "weights": {name: f"{number:064x}" for number, name in enumerate((*SPECS, "an_encoder"))},
         "threshold_fake": 0.8,
         "threshold_real": 0.2,
         "not_counted": (),
