@@ -11,6 +11,7 @@ from PIL import Image
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media import Coverage, Frame, MediaInfo, begin, is_media
+from deepscan.media.structure import heif
 from tests.media import make, odd, spoil
 
 
@@ -271,3 +272,11 @@ def test_what_hides_behind_a_phones_trailer_is_named(tmp_path: Path) -> None:
     assert read(photo)[2].complete
     photo.write_bytes(plain + plain + odd.samsung_trailer())
     assert not read(photo)[2].complete
+
+
+def test_an_entry_of_a_heic_list_that_damage_cut_short_is_passed_over() -> None:
+    whole = b"\0\0\0\x15infe" + b"\2\0\0\0" + b"\0\1" + b"\0\0" + b"hvc1" + b"\0"
+    short = b"\0\0\0\x0ainfe" + b"\2\0"
+    found = heif.Items()
+    heif._read_info(found, b"\0" * 6 + short + whole)
+    assert {number: item.kind for number, item in found.items.items()} == {1: b"hvc1"}

@@ -106,6 +106,8 @@ def _read_info(found: Items, content: bytes) -> None:
         if kind != b"infe" or entry[:1] not in (b"\2", b"\3") or len(found.items) > _MOST_ITEMS:
             continue
         wide = 2 if entry[0] == 2 else 4
+        if len(entry) < 10 + wide:  # cut short by damage: an item that nobody can read
+            continue
         number = int.from_bytes(entry[4 : 4 + wide], "big")
         found.items[number] = Item(entry[6 + wide : 10 + wide], bool(entry[3] & 1))
 
