@@ -18,12 +18,13 @@ from av.video.stream import VideoStream
 from PIL import Image
 from stages import recorded_clips
 
-from deepscan import media, networks
-from deepscan.clips import Clip
+from deepscan import media
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
-from deepscan.detectors.detector import Detector
-from deepscan.scan import Scanner
+from deepscan.faces.clips import Clip
+from deepscan.inference import loading
+from deepscan.inference.detector import Detector
+from deepscan.scanner import Scanner
 from deepscan.weights import Weights
 
 ROUNDING_S = 1e-3
@@ -48,7 +49,7 @@ class FloorMeter:
     def __init__(self, config: ScanConfig) -> None:
         self._scanner = Scanner(config)
         # As in a scan: the weights of the device that is scanned on, but never more than one thread.
-        loaded = networks.load(replace(config, threads=1), Weights(config.weights))
+        loaded = loading.load(replace(config, threads=1), Weights(config.weights))
         self._detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
 
     def measure(self, paths: Sequence[Path]) -> Floor:

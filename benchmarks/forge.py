@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 
 from deepscan.detectors import SPECS
-from deepscan.devices import CPU
-from deepscan.faces import FaceEngine
-from deepscan.training.data import Faces, forge_pair
-from deepscan.training.forge.families import FAMILIES, ODDS, Face, Material, draw_family
-from deepscan.training.forge.generators import GENERATORS, Generator, Redrawer, laid_out
-from deepscan.training.forge.retouch import RETOUCHERS
-from deepscan.training.mesh import FaceMesh
+from deepscan.faces.mesh import FaceMesh
+from deepscan.faces.tracker import FaceEngine
+from deepscan.inference.devices import CPU
+from deepscan.training.data.samples import Faces, forge_pair
+from deepscan.training.synthesis.generators import GENERATORS, Generator, Redrawer, laid_out
+from deepscan.training.synthesis.manipulations import FAMILIES, ODDS, Face, Material, draw_family
+from deepscan.training.synthesis.retouching import RETOUCHERS
 from deepscan.weights import Weights
 
 SIZE_PX = 256

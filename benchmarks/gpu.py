@@ -21,14 +21,14 @@ from rich.table import Table
 from stages import recorded_clips
 
 from deepscan import batch
-from deepscan.clips import Clip
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
-from deepscan.detectors.detector import Detector
-from deepscan.devices import gpu_count
+from deepscan.faces.clips import Clip
+from deepscan.inference.detector import Detector
+from deepscan.inference.devices import gpu_count
+from deepscan.inference.loading import Placement, load_placed, place
 from deepscan.limits import thread_count
-from deepscan.networks import Placement, load_placed, place
-from deepscan.scan import Scanner
+from deepscan.scanner import Scanner
 from deepscan.weights import Weights, find_root
 
 QUERY = ("--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits", "-lms", "100")

@@ -27,8 +27,8 @@ from PIL import Image
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.doubles import write_weights  # noqa: E402
-from tests.media import make, spoil  # noqa: E402
+from tests.fixtures import make, spoil  # noqa: E402
+from tests.fixtures.doubles import write_weights  # noqa: E402
 
 EXAMPLES = [REPOSITORY / "examples" / name for name in ("real.mp4", "forged.mp4")]
 FRAMES = 100  # of each example

@@ -22,9 +22,9 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from rich.table import Table
 
 from deepscan.detectors import SPECS
-from deepscan.detectors.base import DetectorSpec
+from deepscan.detectors.spec import DetectorSpec
 from deepscan.errors import WeightsError
-from deepscan.runtime import Session
+from deepscan.inference.session import Session
 from deepscan.weights import Weights
 
 

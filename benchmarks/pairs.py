@@ -20,16 +20,16 @@ import torch
 from torch import nn
 
 from deepscan.detectors import SPECS
-from deepscan.training.data import FixedPairs
-from deepscan.training.forge.enlargers import Enlarger, load_enlargers
-from deepscan.training.forge.generators import FOLDER, Redrawer
-from deepscan.training.forge.retouch import Retoucher
-from deepscan.training.nets import Net, build
-from deepscan.training.prepare import Sample, load_index
-from deepscan.training.settings import TrainConfig
-from deepscan.training.start import start_from
-from deepscan.training.step import lay_out
-from deepscan.training.validation import scores_of, separation, validate
+from deepscan.training.config import TrainConfig
+from deepscan.training.data.prepare import Sample, load_index
+from deepscan.training.data.samples import FixedPairs
+from deepscan.training.fit.initial_weights import start_from
+from deepscan.training.fit.step import lay_out
+from deepscan.training.fit.validation import scores_of, separation, validate
+from deepscan.training.networks import Net, build
+from deepscan.training.synthesis.generators import FOLDER, Redrawer
+from deepscan.training.synthesis.retouching import Retoucher
+from deepscan.training.synthesis.super_resolution import Enlarger, load_enlargers
 
 REDRAWN = ("resynthesis", "animation")
 RETOUCHERS = (

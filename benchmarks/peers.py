@@ -26,7 +26,7 @@ from rich.table import Table
 
 from deepscan.config import ScanConfig
 from deepscan.limits import thread_count
-from deepscan.scan import Scanner
+from deepscan.scanner import Scanner
 
 FRAMES = 32
 CROP_PX = 380

@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 from rich.console import Console
 
-from deepscan.training.corpora import Source, read_corpus
-from deepscan.training.rehearsal import COLUMNS, CORPUS
+from deepscan.training.data.corpora import Source, read_corpus
+from deepscan.training.data.synthetic_test_set import COLUMNS, CORPUS
 
 QUALITY = 92
 

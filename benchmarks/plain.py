@@ -25,16 +25,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from deepscan.detectors import gend
-from deepscan.training.data import Batch, forge_pair, join_pairs, load_faces, sampling_odds
-from deepscan.training.export import ScoreGap, export_onnx
-from deepscan.training.forge.degrade import Degradation
-from deepscan.training.forge.families import Face, Material
-from deepscan.training.nets.gml import Gml
-from deepscan.training.prepare import Sample, load_index
+from deepscan.detectors.gml.network import Gml
+from deepscan.training.config import TrainConfig
+from deepscan.training.data.prepare import Sample, load_index
+from deepscan.training.data.samples import Batch, forge_pair, join_pairs, load_faces, sampling_odds
+from deepscan.training.export.onnx import ScoreGap, export_onnx
+from deepscan.training.export.weights_folder import Shipped, bring_face_models, enter_detector
+from deepscan.training.fit.step import lay_out, optimize, optimizer_of, rate_at
 from deepscan.training.provenance import Provenance
-from deepscan.training.settings import TrainConfig
-from deepscan.training.ship import Shipped, bring_face_models, enter_detector
-from deepscan.training.step import lay_out, optimize, optimizer_of, rate_at
+from deepscan.training.synthesis.degradation import Degradation
+from deepscan.training.synthesis.manipulations import Face, Material
 
 SPEC = replace(gend.SPEC, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PAIRS, RATE, WARMUP, SEED = 8, 2e-4, 20, 1

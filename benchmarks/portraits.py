@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from deepscan.devices import CPU
-from deepscan.faces import Face, FaceEngine
-from deepscan.training.corpora import Source, read_corpus
-from deepscan.training.framing import Reach, reach_of, within
-from deepscan.training.rehearsal import COLUMNS, CORPUS
+from deepscan.faces.tracker import Face, FaceEngine
+from deepscan.inference.devices import CPU
+from deepscan.training.data.corpora import Source, read_corpus
+from deepscan.training.data.framing import Reach, reach_of, within
+from deepscan.training.data.synthetic_test_set import COLUMNS, CORPUS
 from deepscan.weights import Weights
 
 QUALITY = 92
@@ -33,7 +33,7 @@ Picture = NDArray[np.uint8]
 def main() -> None:
     parser = argparse.ArgumentParser(description="Cut photographs as close as drawn portraits.")
     parser.add_argument("photos", type=Path, help="CSV of genuine photographs")
-    parser.add_argument("portraits", type=Path, help="CSV that deepscan.training.portraits writes")
+    parser.add_argument("portraits", type=Path, help="CSV that tools.portraits writes")
     parser.add_argument("output", type=Path, help="folder for the photographs and the corpus.csv of both")
     parser.add_argument("--real", default="*", help="pattern of the photographed people")
     options = parser.parse_args()

@@ -24,7 +24,7 @@ from stages import STAGES, StageClock, watch
 
 from deepscan.config import ScanConfig
 from deepscan.limits import thread_count
-from deepscan.scan import Scanner
+from deepscan.scanner import Scanner
 from deepscan.weights import find_root
 
 SPAWN = get_context("spawn")

@@ -14,11 +14,11 @@ from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
 import deepscan.media
-from deepscan.clips import Clip, ClipCutter, Thumbnails
-from deepscan.detectors.detector import Answer, Detector
-from deepscan.faces import FaceTracker
+from deepscan.faces.clips import Clip, ClipCutter, Thumbnails
+from deepscan.faces.tracker import FaceTracker
+from deepscan.inference.detector import Answer, Detector
 from deepscan.media import Medium
-from deepscan.media.picture import upright_rgb
+from deepscan.media.rgb import upright_rgb
 
 STAGES = ("decode", "colour", "faces", "crops", "nets", "other")
 

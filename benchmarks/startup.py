@@ -25,7 +25,7 @@ def main() -> None:
         "python -c pass": [*python, "-c", "pass"],
         "deepscan --help": [*python, "-m", "deepscan", "--help"],
         "deepscan --version": [*python, "-m", "deepscan", "--version"],
-        "import deepscan.scan": [*python, "-c", "import deepscan.scan; deepscan.scan.Scanner"],
+        "import deepscan.scanner": [*python, "-c", "import deepscan.scanner"],
         "first file, 4 s of 512 px": measure.deepscan_command([EXAMPLE], *weights),
     }
     table = Table("", "wall s", "CPU s", "peak MB", title="Cold: medians")

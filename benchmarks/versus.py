@@ -22,7 +22,7 @@ import sys, time
 from pathlib import Path
 import deepscan
 from deepscan.config import ScanConfig
-from deepscan.scan import Scanner
+from deepscan.scanner import Scanner
 assert Path(deepscan.__file__).is_relative_to(sys.argv[1]), f"{deepscan.__file__} is not in {sys.argv[1]}"
 scanner = Scanner(ScanConfig(weights=Path(sys.argv[2])))
 for line in sys.stdin:
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _clips(quick: bool) -> list[footage.Clip]:
-    """The first two files of ``scan.py``."""
+    """The first two files of ``scanner.py``."""
     one_s, usual_s = (4, 12) if quick else (10, 60)
     return [footage.Clip("one.mp4", one_s, None), footage.Clip("usual.mp4", usual_s, 250, seed=1)]
 

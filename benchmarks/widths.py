@@ -16,10 +16,10 @@ import numpy as np
 
 from deepscan.detectors.gend import SPEC
 from deepscan.ensemble import logit
-from deepscan.runtime import Session
-from deepscan.training.data import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
-from deepscan.training.evaluate import auc, bootstrap_interval
-from deepscan.training.prepare import load_index
+from deepscan.inference.session import Session
+from deepscan.training.data.prepare import load_index
+from deepscan.training.data.samples import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
+from deepscan.training.evaluation.metrics import auc, bootstrap_interval
 from deepscan.weights import Weights
 
 WIDTHS_PX = (24, 32, 48, 64, 96)

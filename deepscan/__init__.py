@@ -16,12 +16,11 @@ import os
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepscan.config import ScanConfig
-    from deepscan.scan import FileReport, Scanner
+    from deepscan.scanner import FileReport, Scanner
 
 __all__ = ["FileReport", "ScanConfig", "__version__", "scan"]
 
@@ -32,7 +31,7 @@ __version__ = "0.1.0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def _scan(path: str | os.PathLike[str], config: ScanConfig | None = None) -> FileReport:
+def scan(path: str | os.PathLike[str], config: ScanConfig | None = None) -> FileReport:
     """Scan one video or photo.
 
     The networks stay loaded for the next call with the same settings.
@@ -54,30 +53,14 @@ def _scan(path: str | os.PathLike[str], config: ScanConfig | None = None) -> Fil
 
 @lru_cache(maxsize=1)
 def _scanner(config: ScanConfig) -> Scanner:
-    from deepscan.scan import Scanner
+    from deepscan.scanner import Scanner
 
     return Scanner(config)
 
 
-class ScanModule(ModuleType):
-    """What ``deepscan.scan`` is: the module, and the function of the same name when called.
-
-    Python binds a submodule's name in its package when the submodule is first imported, which would
-    replace a function ``deepscan.scan`` at some point of the run.
-    """
-
-    __call__ = staticmethod(_scan)
-
-
-if TYPE_CHECKING:
-    scan = _scan
-
-
 def __getattr__(name: str) -> Any:
-    if name == "scan":
-        return import_module("deepscan.scan")
     if name == "ScanConfig":
         return import_module("deepscan.config").ScanConfig
     if name == "FileReport":
-        return import_module("deepscan.scan").FileReport
+        return import_module("deepscan.results").FileReport
     raise AttributeError(f"module 'deepscan' has no attribute {name!r}")

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from deepscan.detectors.base import Score
+from deepscan.detectors.spec import Score
 
 Verdict = Literal["fake", "real", "uncertain"]
 

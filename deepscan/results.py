@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.ensemble import DetectorVerdict, Verdict
-from deepscan.evidence import TrackEvidence
-from deepscan.left_out import SkippedFaces
+from deepscan.faces.unjudged import SkippedFaces
+from deepscan.inference.evidence import TrackEvidence
 from deepscan.media import Coverage, MediaInfo
 
 Status = Literal["scanned", "no_face", "partial", "unreadable", "timeout", "crashed", "unsupported"]

@@ -19,7 +19,7 @@ from typing import Any
 
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import WeightsError
-from deepscan.wording import UNKNOWN
+from deepscan.text import UNKNOWN
 
 if sys.version_info >= (3, 11):
     import tomllib

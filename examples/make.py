@@ -1,7 +1,7 @@
 """Make the two example clips: a portrait filmed by a wandering camera, untouched and forged.
 
 The portrait is scikit-image's astronaut, a NASA photograph in the public domain. The forgery replaces the
-face by an altered copy of itself in every frame (a self-blend, deepscan.training.forge), which leaves the
+face by an altered copy of itself in every frame (a self-blend, deepscan.training.synthesis), which leaves the
 traces of a face swap without showing anybody else.
 
     pip install 'deepscan[dev]' && python examples/make.py
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from deepscan.devices import CPU
-from deepscan.faces import FaceEngine
-from deepscan.training.forge.blend import SelfBlend, Tone
-from deepscan.training.forge.degrade import encode_h264
-from deepscan.training.mesh import FaceMesh
+from deepscan.faces.mesh import FaceMesh
+from deepscan.faces.tracker import FaceEngine
+from deepscan.inference.devices import CPU
+from deepscan.training.synthesis.degradation import encode_h264
+from deepscan.training.synthesis.self_blend import SelfBlend, Tone
 from deepscan.weights import Weights
 
 FOLDER = Path(__file__).parent

@@ -36,7 +36,7 @@ from deepscan.cli.exit_codes import CLEAN, exit_code
 from deepscan.media.container import FFMPEG_LOG, open_container
 from deepscan.media.photo import probe_photo
 from deepscan.media.stream import picture_stream
-from deepscan.scan import FileReport
+from deepscan.scanner import FileReport
 from fuzz.sources import RATE
 
 SOUND = ("aac", "mp2", "mp3")

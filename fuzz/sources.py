@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.media import make, odd
+from tests.fixtures import make, odd
 
 SIZE_PX = 96
 SECONDS = 0.8  # 20 frames: one window and the even moments behind it

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from deepscan.cli.exit_codes import CLEAN, exit_code
 from deepscan.config import ScanConfig
-from deepscan.face_engine import Face
+from deepscan.faces.detector import Face
 from deepscan.media import is_media
 from deepscan.report.json import dumps, file_object
-from deepscan.scan import FileReport
+from deepscan.scanner import FileReport
 from fuzz.mutate import APPENDED, mutant
 from fuzz.oracle import violation
-from tests.doubles import write_weights
+from tests.fixtures.doubles import write_weights
 
 DETECTORS = ("sola", "resnet3d")  # one of single frames, one of windows
 MEMORY_BYTES = 6 << 30
@@ -81,7 +81,7 @@ class Bench:
         weights = task.folder / "weights"
         if not (weights / "manifest.toml").exists():
             write_weights(weights, middle=2.0)
-        scan: Any = import_module("deepscan.scan")
+        scan: Any = import_module("deepscan.scanner")
         engine, scan.FaceEngine = scan.FaceEngine, _FaceInTheMiddle
         config = ScanConfig(weights=weights, device="cpu", threads=1, detectors=DETECTORS, min_face_px=8)
         try:

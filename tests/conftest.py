@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import deepscan  # noqa: F401  # turns ONNX Runtime's telemetry off before a test loads that
-from tests.media import make
+from tests.fixtures import make
 
 if TYPE_CHECKING:
-    from tests.small_gend import Encoded
+    from tests.fixtures.small_gend import Encoded
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles import write_weights
+from tests.fixtures.doubles import write_weights
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepscan.detectors.base import Score
+from deepscan.detectors.spec import Score
 from deepscan.ensemble import (
     CLIP_LOGIT_LIMIT,
     Calibration,

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from deepscan.config import ScanConfig
-from deepscan.scan import FileReport, Scanner
+from deepscan.scanner import FileReport, Scanner
 from fuzz.__main__ import State, Worker
 from fuzz.mutate import mutant
 from fuzz.oracle import violation
 from fuzz.sources import FRAMES, SOURCES
 from fuzz.worker import Bench, Task
-from tests.doubles import write_weights
-from tests.media import make, spoil
+from tests.fixtures import make, spoil
+from tests.fixtures.doubles import write_weights
 
 SOME = ("h264.mp4", "h264.ts", "h264.mkv", "animated.gif", "still.png", "still.jpg")
 

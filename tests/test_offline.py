@@ -39,10 +39,10 @@ if __name__ == "__main__":
 TRAINING = """
 import numpy as np
 from pathlib import Path
-from deepscan.training.mesh import FaceMesh
+from deepscan.faces.mesh import FaceMesh
 
 FaceMesh(Path("weights/faces/facemesh_468.onnx"))
-import deepscan.training.export
+import deepscan.training.export.onnx
 print("loaded")
 """
 

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from deepscan.cli import app
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
-from deepscan.runtime import Session
-from deepscan.scan import FileReport, Scanner
+from deepscan.inference.session import Session
+from deepscan.scanner import FileReport, Scanner
 from deepscan.weights import Weights
-from tests.media import make
+from tests.fixtures import make
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"

@@ -10,7 +10,7 @@ import pytest
 from deepscan.detectors import SPECS
 from deepscan.errors import WeightsError
 from deepscan.weights import Weights, find_root
-from tests.doubles import write_weights
+from tests.fixtures.doubles import write_weights
 
 
 @pytest.fixture

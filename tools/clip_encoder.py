@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from deepscan.detectors.gend import SPEC
-from deepscan.training.encoder_onnx import export_encoder, save_tuning
-from deepscan.training.nets.gend import LAYERS, PERSON_LAYERS, GenD
-from deepscan.training.prepare import load_index
-from deepscan.training.step import mixed_precision, normalise
+from deepscan.detectors.gend.network import LAYERS, PERSON_LAYERS, GenD
+from deepscan.training.data.prepare import load_index
+from deepscan.training.export.encoder import export_encoder, save_tuning
+from deepscan.training.fit.step import mixed_precision, normalise
 from deepscan.training.tuning.shipping import clean_crop, enter_encoder
 from deepscan.training.tuning.start import ENCODER, UNTUNED
 

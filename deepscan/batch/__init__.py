@@ -2,18 +2,18 @@
 
 ::
 
-    lists.py     lists of names -> paths
-    walk.py      paths and globs -> the files to scan
-    run.py       what is known of a run before its first file, and the files so far
-    pool.py      files -> reports in input order; the parent's side of the workers and their limits
-    process.py   what runs inside a worker process
-    server.py    starts and ends the one process that has the networks, where there is a GPU
-    serve.py     what runs in it, and the workers' line to it
-    batcher.py   clips of many files -> batches for one device
-    signals.py   Ctrl-C is for the parent
-    memory.py    ends a worker that takes more memory than it may
-    store.py     results by content, kept for ``--cache`` and ``--resume``
-    baseline.py  findings that somebody has looked at and accepted
+    discovery.py         paths and globs -> the files to scan
+    name_lists.py        lists of names -> paths
+    run.py               what is known of a run before its first file, and the files so far
+    pool.py              files -> reports in input order; the parent's side of the workers and their limits
+    worker.py            what runs inside a worker process
+    inference_server.py  starts and ends the one process that has the networks, where there is a GPU
+    inference_client.py  what runs in it, and the workers' line to it
+    batcher.py           clips of many files -> batches for one device
+    signals.py           Ctrl-C is for the parent
+    memory.py            ends a worker that takes more memory than it may
+    cache.py             results by content, kept for ``--cache`` and ``--resume``
+    baseline.py          findings that somebody has looked at and accepted
 
 Choices where nothing else says so:
 
@@ -29,11 +29,11 @@ Choices where nothing else says so:
 from __future__ import annotations
 
 from deepscan.batch.baseline import Baseline, read_baseline, write_baseline
-from deepscan.batch.lists import STDIN, read_names
+from deepscan.batch.cache import ResultStore, open_store
+from deepscan.batch.discovery import Survey, survey
+from deepscan.batch.name_lists import STDIN, read_names
 from deepscan.batch.pool import scan_files
 from deepscan.batch.run import RunReport, begin
-from deepscan.batch.store import ResultStore, open_store
-from deepscan.batch.walk import Survey, survey
 
 __all__ = [
     "STDIN",

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.errors import DeepscanError, WeightsError
-from deepscan.runtime import Network
+from deepscan.inference.session import Network
 
 WAIT_S = 0.005
 ROOM_CLIPS = 128

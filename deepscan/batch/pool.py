@@ -22,18 +22,27 @@ from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from deepscan.batch import process
+from deepscan.batch.cache import ResultStore
+from deepscan.batch.inference_client import connect
+from deepscan.batch.inference_server import serving
 from deepscan.batch.memory import memory_limit
-from deepscan.batch.process import FileScanner, Prepared, Setup, cause_of_death, failure
-from deepscan.batch.serve import connect
-from deepscan.batch.server import serving
 from deepscan.batch.signals import block_ctrl_c
-from deepscan.batch.store import ResultStore
+from deepscan.batch.worker import (
+    FileScanner,
+    Prepared,
+    Setup,
+    cause_of_death,
+    failure,
+    load,
+    prepare,
+    scan,
+    start,
+)
 from deepscan.config import ScanConfig
 from deepscan.errors import WorkerError
 from deepscan.limits import memory_note, thread_count
 from deepscan.results import FileReport
-from deepscan.scan import Scanner
+from deepscan.scanner import Scanner
 
 # Decoders and allocators leak and fragment a little with every file; a fresh process costs a few seconds.
 FILES_PER_PROCESS = 250
@@ -130,12 +139,12 @@ class Worker:
         prepared: Prepared | None = None
         exceeded = threading.Event()
         try:
-            prepared = self._call(config.timeout, process.prepare, path)
+            prepared = self._call(config.timeout, prepare, path)
             if prepared.report is not None:
                 return prepared.report
             self._load()
             with memory_limit(prepared.pid, config.max_memory) as exceeded:
-                return self._call(config.timeout, process.scan, path, prepared.sha256)
+                return self._call(config.timeout, scan, path, prepared.sha256)
         except TimeoutError:
             sentence = f"{path}: not finished after {config.timeout:g} s; --timeout allows more"
             report = failure(path, "timeout", sentence)
@@ -165,7 +174,7 @@ class Worker:
         if self._loaded:
             return
         try:
-            self._call(0, process.load)
+            self._call(0, load)
         except ProcessExpired as death:
             raise WorkerError(
                 f"a worker process died while it loaded the networks ({cause_of_death(death.exitcode)})"
@@ -205,7 +214,7 @@ class Worker:
             self._end_process()  # it broke between two files
         if self._pool is None:
             self._pool = ProcessPool(
-                1, initializer=process.start, initargs=(self._setup,), context=get_context("spawn")
+                1, initializer=start, initargs=(self._setup,), context=get_context("spawn")
             )
         return self._pool
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from deepscan import __version__
-from deepscan.batch.walk import Survey
+from deepscan.batch.discovery import Survey
 from deepscan.config import ScanConfig
-from deepscan.devices import Placed
 from deepscan.ensemble import Calibration
-from deepscan.networks import place, try_elsewhere
+from deepscan.inference.devices import Placed
+from deepscan.inference.loading import place, try_elsewhere
+from deepscan.inference.session import Computed
 from deepscan.results import FileReport
-from deepscan.runtime import Computed
 from deepscan.weights import Weights
 
 

@@ -15,8 +15,8 @@ from deepscan import limits
 from deepscan.cli.exit_codes import ERROR
 
 if TYPE_CHECKING:
-    from deepscan.devices import Placed
-    from deepscan.runtime import Computed
+    from deepscan.inference.devices import Placed
+    from deepscan.inference.session import Computed
 
 PACKAGES = (
     "av",
@@ -102,7 +102,7 @@ def _installed(package: str) -> str | None:
 def _providers(weights: Path | None) -> Iterator[Finding]:
     import onnxruntime
 
-    from deepscan.devices import CUDA, gpu_count
+    from deepscan.inference.devices import CUDA, gpu_count
 
     available = onnxruntime.get_available_providers()
     yield Finding("ok", f"ONNX Runtime's providers: {', '.join(available)}")
@@ -126,10 +126,10 @@ def _providers(weights: Path | None) -> Iterator[Finding]:
 def _gpu(folder: Path | None) -> Iterator[Finding]:
     """Every way to run on a GPU, tried out as a scan tries it."""
     from deepscan.config import load
-    from deepscan.devices import candidates, preload_tensorrt
-    from deepscan.media.hardware import has_nvdec
-    from deepscan.networks import try_elsewhere
-    from deepscan.precision import can_rewrite
+    from deepscan.inference.devices import candidates, preload_tensorrt
+    from deepscan.inference.loading import try_elsewhere
+    from deepscan.inference.precision import can_rewrite
+    from deepscan.media.nvdec import has_nvdec
     from deepscan.weights import Weights
 
     if not can_rewrite():
@@ -183,8 +183,8 @@ def _face_model(folder: Path | None, face_model: Path | None) -> Iterator[Findin
     import numpy as np
 
     from deepscan.config import load
-    from deepscan.devices import CPU
-    from deepscan.faces import FaceEngine
+    from deepscan.faces.tracker import FaceEngine
+    from deepscan.inference.devices import CPU
     from deepscan.weights import Weights
 
     config = load({"weights": folder, "face_model": face_model})

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from deepscan.cli.output import opened
-from deepscan.cli.training import Corpora, Kinds, counted, need_extra
+from deepscan.cli.training_options import Corpora, Kinds, counted, need_extra
 from deepscan.errors import UsageError
 
 if TYPE_CHECKING:
     from deepscan.ensemble import Calibration
-    from deepscan.training.figures import Evaluation
-    from deepscan.training.score import ScoredFile
+    from deepscan.training.evaluation.scoring import ScoredFile
+    from deepscan.training.evaluation.summary import Evaluation
 
 WORST = 10
 SIDES = ("auto", "all", "train", "val", "test")
@@ -77,10 +77,10 @@ def evaluate(
     need_extra("matplotlib")
     if side not in SIDES:
         raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
-    from deepscan.training.calibrate import fit, judged_anew, out_of_fold
-    from deepscan.training.corpora import choose_side, need_classes, read_corpora
-    from deepscan.training.folds import score_by_folds
-    from deepscan.training.score import (
+    from deepscan.training.data.corpora import choose_side, need_classes, read_corpora
+    from deepscan.training.evaluation.calibration import fit, judged_anew, out_of_fold
+    from deepscan.training.evaluation.folds import score_by_folds
+    from deepscan.training.evaluation.scoring import (
         RegionScanner,
         ShufflingScanner,
         resume_scores,
@@ -128,8 +128,8 @@ def report(
     out: Path | None,
 ) -> None:
     """Print, draw and write all figures of scored files."""
-    from deepscan.training.figures import by_detector, evaluation, worst
-    from deepscan.training.plots import write_plots
+    from deepscan.training.evaluation.plots import write_plots
+    from deepscan.training.evaluation.summary import by_detector, evaluation, worst
 
     thresholds = calibration.thresholds()
     result = evaluation(files, calibration, thresholds)

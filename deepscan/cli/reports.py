@@ -73,7 +73,7 @@ def opened_reports(outputs: Outputs, *, quiet: bool, verbose: bool) -> Iterator[
         for form, path in outputs.beside.items():
             reports.append(_report(form, stack.enter_context(opened(path))))
         if outputs.evidence is not None:
-            from deepscan.report.evidence import EvidenceFiles
+            from deepscan.report.evidence_files import EvidenceFiles
 
             reports.append(EvidenceFiles(outputs.evidence))
         yield Together(reports)

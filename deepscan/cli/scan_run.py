@@ -117,7 +117,7 @@ def _resume_file(wanted: Wanted) -> Path:
 def _follow(files: Iterator[FileReport], run: RunReport, report: Report, wanted: Wanted) -> None:
     """Report every file as it finishes."""
     from deepscan.cli.progress import ScanProgress
-    from deepscan.evidence import without_pictures
+    from deepscan.inference.evidence import without_pictures
 
     with ScanProgress(run.total, wanted=wanted.progress) as bar:
         for file in files:

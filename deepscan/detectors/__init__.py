@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepscan.detectors import gend, global_local, gml, local_features, resnet3d, sola
-from deepscan.detectors.base import DetectorSpec, EvidenceView
+from deepscan.detectors.spec import DetectorSpec, EvidenceView
 
 _MODULES = (gend, gml, global_local, sola, resnet3d, local_features)
 

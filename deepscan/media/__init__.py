@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deepscan.media.ahead import ahead
 from deepscan.media.info import EVEN_FRAMES, WINDOW_FRAMES, Coverage, Frame, MediaInfo, SamplingPlan, plan
 from deepscan.media.medium import Medium, begin
+from deepscan.media.prefetch import prefetch
 from deepscan.media.sniff import is_media
 
 __all__ = [
@@ -31,11 +31,11 @@ __all__ = [
     "MediaInfo",
     "Medium",
     "SamplingPlan",
-    "ahead",
     "begin",
     "frames",
     "is_media",
     "plan",
+    "prefetch",
     "probe",
 ]
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media.container import FFMPEG_LOG, open_container
-from deepscan.media.structure import Bytes
-from deepscan.media.structure.heif import Items, read_items
+from deepscan.media.integrity.containers import Bytes
+from deepscan.media.integrity.containers.heif import Items, read_items
 
 HEIF, AVIF = "HEIF", "AVIF"
 _READ = {b"hvc1": HEIF, b"av01": AVIF}

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
-from deepscan.media.complaints import overheard
 from deepscan.media.container import MAX_PIXELS
+from deepscan.media.frame_selector import Choice, Picker
 from deepscan.media.heif import AVIF, HEIF, open_heif, said_by_ffmpeg, still_format, unread_pictures
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.jpeg import ALL_THERE, mended
-from deepscan.media.picker import Choice, Picker
+from deepscan.media.integrity.containers import Bytes, Note, loose_ends
+from deepscan.media.integrity.containers.jpeg import NO_END
+from deepscan.media.integrity.containers.tiff import is_camera_raw
+from deepscan.media.integrity.jpeg_end import ALL_THERE, mended
+from deepscan.media.library_messages import overheard
 from deepscan.media.sniff import photo_format, read_head
-from deepscan.media.structure import Bytes, Note, loose_ends
-from deepscan.media.structure.jpeg import NO_END
-from deepscan.media.structure.tiff import is_camera_raw
 from deepscan.media.unsupported import unread_kind
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media.container import FFMPEG_LOG, MAX_PIXELS, LogLine, open_container
+from deepscan.media.edit_lists import Unpack, open_whole
 from deepscan.media.info import MediaInfo
-from deepscan.media.opening import Unpack, open_whole
-from deepscan.media.picture import Turn, pixel_aspect, square_size
+from deepscan.media.rgb import Turn, pixel_aspect, square_size
 
 DEFAULT_RATE = 25.0
 COVER_ART = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails

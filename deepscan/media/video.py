@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from deepscan.errors import UnreadableMedia
 from deepscan.media.container import FFMPEG_LOG
-from deepscan.media.hardware import open_on_gpu
-from deepscan.media.health import Health
+from deepscan.media.edit_lists import Unpack, open_whole
+from deepscan.media.frame_selector import Choice, Picker
 from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.opening import Unpack, open_whole
-from deepscan.media.picker import Choice, Picker
-from deepscan.media.picture import Turns, pixel_aspect, upright_rgb
+from deepscan.media.integrity.containers import Note, loose_ends
+from deepscan.media.integrity.monitor import Health
+from deepscan.media.nvdec import open_on_gpu
+from deepscan.media.rgb import Turns, pixel_aspect, upright_rgb
 from deepscan.media.stream import DEFAULT_RATE, Head, open_decoder, picture_stream
-from deepscan.media.structure import Note, loose_ends
 
 _DEMUX_ERRORS = 50
 _HELD_PACKETS = 1000

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from deepscan.wording import span
+from deepscan.text import span
 
 BAR_CELLS = 16
 EIGHTHS = " ▏▎▍▌▋▊▉"

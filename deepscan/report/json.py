@@ -12,13 +12,13 @@ from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO
 
-from deepscan.explain import Explanation, explain
 from deepscan.report.escape import portable
+from deepscan.report.explanation import Explanation, explain
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
-    from deepscan.left_out import SkippedFaces
+    from deepscan.faces.unjudged import SkippedFaces
     from deepscan.media import Coverage, MediaInfo
     from deepscan.results import FileReport, TrackReport
 

@@ -12,10 +12,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 from xml.etree import ElementTree
 
-from deepscan.explain import explain
 from deepscan.report.escape import visible
+from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, interruption, label, outcome
-from deepscan.wording import percent
+from deepscan.text import percent
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport

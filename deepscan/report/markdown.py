@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING, TextIO
 
 from deepscan.detectors import SPECS
-from deepscan.explain import explain
 from deepscan.report.escape import visible
+from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, label, outcome, totals
-from deepscan.wording import counted, listed, percent
+from deepscan.text import counted, listed, percent
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from deepscan.report.escape import visible
-from deepscan.wording import counted
+from deepscan.text import counted
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote_from_bytes
 
 from deepscan.detectors import SPECS
-from deepscan.explain import SPEAKS_FOR, explain
 from deepscan.report.escape import portable, visible
+from deepscan.report.explanation import SPEAKS_FOR, explain
 from deepscan.report.json import dumps, number
 from deepscan.report.outcome import error_without_path, interruption
-from deepscan.wording import counted, percent, span
+from deepscan.text import counted, percent, span
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport

@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from deepscan.detectors import SPECS
-from deepscan.explain import explain
 from deepscan.report.drawing import Drawing
 from deepscan.report.escape import visible
+from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, counts, error_without_path
-from deepscan.wording import moment, percent
+from deepscan.text import moment, percent
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport

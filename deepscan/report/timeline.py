@@ -16,13 +16,13 @@ import numpy as np
 
 from deepscan.detectors import SPECS
 from deepscan.ensemble import logit, over_time, sigmoid
-from deepscan.report.pictures import heat_rgba, png_uri
-from deepscan.wording import moment, percent, span
+from deepscan.report.heatmaps import heat_rgba, png_uri
+from deepscan.text import moment, percent, span
 
 if TYPE_CHECKING:
     from deepscan.batch import RunReport
     from deepscan.ensemble import Calibration, DetectorVerdict
-    from deepscan.evidence import Activation
+    from deepscan.inference.evidence import Activation
     from deepscan.results import FileReport, TrackReport
 
 T = TypeVar("T")

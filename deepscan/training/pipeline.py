@@ -21,29 +21,35 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.ensemble import Calibration
 from deepscan.errors import UsageError
-from deepscan.faces import FaceEngine
-from deepscan.training.calibrate import fit, out_of_fold
-from deepscan.training.corpora import Source, need_classes
-from deepscan.training.data import usable
-from deepscan.training.encoder_onnx import save_tuning
-from deepscan.training.figures import Evaluation, detector_figures, evaluation, fusion_figures
-from deepscan.training.forge import generators
-from deepscan.training.loop import train
-from deepscan.training.mesh import FaceMesh
-from deepscan.training.parallel import join
-from deepscan.training.prepare import CANVAS_PX, Sample, Split, fill, load_index
+from deepscan.faces.mesh import FaceMesh
+from deepscan.faces.tracker import FaceEngine
+from deepscan.text import UNKNOWN
+from deepscan.training.config import TrainConfig
+from deepscan.training.data.corpora import Source, need_classes
+from deepscan.training.data.prepare import CANVAS_PX, Sample, Split, fill, load_index
+from deepscan.training.data.samples import usable
+from deepscan.training.distributed import join
+from deepscan.training.evaluation.calibration import fit, out_of_fold
+from deepscan.training.evaluation.scoring import RegionScanner, ScoredFile, resume_scores
+from deepscan.training.evaluation.summary import Evaluation, detector_figures, evaluation, fusion_figures
+from deepscan.training.export.encoder import save_tuning
+from deepscan.training.export.weights_folder import (
+    bring_face_models,
+    enter_calibration,
+    enter_detector,
+    read_table,
+    ship,
+)
+from deepscan.training.fit.checkpoint import CHECKPOINT
+from deepscan.training.fit.initial_weights import find_start
+from deepscan.training.fit.trainer import train
 from deepscan.training.provenance import Provenance, data_licences, training_data
 from deepscan.training.recipes import recipe_of
-from deepscan.training.run_folder import CHECKPOINT
-from deepscan.training.score import RegionScanner, ScoredFile, resume_scores
-from deepscan.training.settings import TrainConfig
-from deepscan.training.ship import bring_face_models, enter_calibration, enter_detector, read_table, ship
-from deepscan.training.start import find_start
+from deepscan.training.synthesis import generators
 from deepscan.training.tuning.fit import TuningConfig, tune
 from deepscan.training.tuning.shipping import ship_tuning
 from deepscan.training.tuning.start import ENCODER, SHIPPED, start
 from deepscan.weights import Weights, read_manifest
-from deepscan.wording import UNKNOWN
 
 VALIDATED = 0.25
 FEWEST = 2

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from deepscan.errors import UsageError
-from deepscan.training.prepare import Sample
-from deepscan.training.settings import TrainConfig
-from deepscan.wording import UNKNOWN
+from deepscan.text import UNKNOWN
+from deepscan.training.config import TrainConfig
+from deepscan.training.data.prepare import Sample
 
 LONGEST = 300
 """Characters of one string in the manifest."""

@@ -2,7 +2,7 @@
 
 ``robust`` makes forgeries from the reals on the fly and adds the corpus' own, through shared degradation.
 ``paper`` is each paper's own recipe on the corpus' own forgeries; frames, crops and losses are the papers' in
-both (``detectors/``, ``training/nets/``). ``PAPER`` states what a paper says; what it leaves open is listed
+both (``detectors/``). ``PAPER`` states what a paper says; what it leaves open is listed
 under ``open`` and filled in with what is usual, ``FILLED_IN``.
 """
 
@@ -14,8 +14,8 @@ from typing import Literal
 
 from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
-from deepscan.training.data import usable
-from deepscan.training.prepare import SHORTEST, Sample
+from deepscan.training.data.prepare import SHORTEST, Sample
+from deepscan.training.data.samples import usable
 
 RECIPES = ("robust", "paper")
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -190,7 +190,7 @@ def described(
         f"  batch       {2 * recipe.pairs}, half of it real",
         f"  duration    {recipe.steps} steps" if recipe.steps else f"  duration    {recipe.epochs} epochs",
         f"  forgeries   {_forgeries(recipe, families)}",
-        f"  losses      as in the paper, training/nets/{detector}.py",
+        f"  losses      as in the paper, detectors/{detector}/network.py",
     ]
     if recipe.source:
         lines.append(f"  the paper says so in {recipe.source}")

@@ -11,8 +11,8 @@ import pytest
 from deepscan import batch
 from deepscan.cli.exit_codes import exit_code
 from deepscan.errors import UsageError
-from deepscan.scan import FileReport
-from tests.report.sample import failed, real, scanned
+from deepscan.scanner import FileReport
+from tests.fixtures.sample import failed, real, scanned
 
 ONE, OTHER = "1" * 64, "2" * 64
 FAKE = scanned(sha256=ONE)

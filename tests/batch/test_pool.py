@@ -13,12 +13,12 @@ import pytest
 
 from deepscan import batch
 from deepscan.batch import pool
-from deepscan.batch.process import Setup
+from deepscan.batch.worker import Setup
 from deepscan.config import ScanConfig
 from deepscan.errors import ScoreError, WeightsError, WorkerError
-from deepscan.scan import FileReport
-from tests.batch.scanners import DiesLoading, Everything, NamesItsProcess, NoWeights, Trouble
-from tests.doubles import write_weights
+from deepscan.scanner import FileReport
+from tests.fixtures.doubles import write_weights
+from tests.fixtures.scanners import DiesLoading, Everything, NamesItsProcess, NoWeights, Trouble
 
 LIMITED = ScanConfig(threads=1, timeout=4)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from deepscan.cli.exit_codes import exit_code
 from deepscan.config import ScanConfig
 from deepscan.report.escape import visible
-from deepscan.scan import FileReport, Scanner
+from deepscan.scanner import FileReport, Scanner
 from tests.battery.files import FILES, FileCase
 from tests.battery.runs import RUNS, RunCase, run
-from tests.doubles import write_weights
+from tests.fixtures.doubles import write_weights
 
 RULES = {
     "scanned": "any, here real",

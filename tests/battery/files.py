@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.media import make, odd, spoil
+from tests.fixtures import make, odd, spoil
 
 Write = Callable[[Path], object]
 

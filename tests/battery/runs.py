@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepscan import cli
-from tests.doubles import write_weights
-from tests.media import make, odd, spoil
+from tests.fixtures import make, odd, spoil
+from tests.fixtures.doubles import write_weights
 
 # Everything a name can do to a terminal, a shell or a report that is not careful.
 HOSTILE_NAMES = (

@@ -13,11 +13,11 @@ import pytest
 from deepscan.cli.exit_codes import exit_code
 from deepscan.config import ScanConfig
 from deepscan.media import Coverage, frames, is_media, plan, probe
-from deepscan.scan import FileReport, Scanner
+from deepscan.scanner import FileReport, Scanner
 from tests.battery.files import FILES, FileCase
 from tests.battery.runs import RUNS, RunCase, run
-from tests.doubles import write_weights
-from tests.media import make, spoil
+from tests.fixtures import make, spoil
+from tests.fixtures.doubles import write_weights
 
 needs_posix_names = pytest.mark.skipif(
     sys.platform in ("darwin", "win32"), reason="file names must be Unicode, or may not hold these characters"

@@ -7,13 +7,13 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from deepscan import devices, networks
 from deepscan.cli import doctor as examined
 from deepscan.cli import run
 from deepscan.detectors import SPECS
-from deepscan.media import hardware
+from deepscan.inference import devices, loading
+from deepscan.media import nvdec
 from deepscan.weights import Weights
-from tests.doubles import write_weights
+from tests.fixtures.doubles import write_weights
 
 
 @pytest.fixture
@@ -77,14 +77,14 @@ def test_what_comes_up_on_a_gpu_and_what_does_not_is_told_apart(
     available = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     machine(monkeypatch, gpus=1, providers=available)
     monkeypatch.setattr(devices, "preload_tensorrt", lambda: True)
-    monkeypatch.setattr(hardware, "has_nvdec", lambda: False)
+    monkeypatch.setattr(nvdec, "has_nvdec", lambda: False)
     tried = []
 
     def try_it(weights: Weights, detector: str, device: str, precision: str) -> str | None:
         tried.append((detector, device, precision))
         return "no engine can be built." if device == "tensorrt" else None
 
-    monkeypatch.setattr(networks, "try_elsewhere", try_it)
+    monkeypatch.setattr(loading, "try_elsewhere", try_it)
     assert run(["doctor"]) == 0
     out = capsys.readouterr().out
     assert tried == [("gend", "tensorrt", "fp16"), ("gend", "cuda", "fp16")]

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from deepscan.cli import run
-from deepscan.training.ship import read_table, write_table
-from tests.doubles import write_weights
-from tests.media import make
+from deepscan.training.export.weights_folder import read_table, write_table
+from tests.fixtures import make
+from tests.fixtures.doubles import write_weights
 
 
 def refuse(constant: str) -> Any:

@@ -13,7 +13,7 @@ from deepscan import limits
 from deepscan.cli import run, streams
 from deepscan.errors import UsageError
 from deepscan.report import terminal
-from tests.doubles import write_weights
+from tests.fixtures.doubles import write_weights
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from deepscan import networks
 from deepscan.batch import run as batch_run
 from deepscan.cli import run
 from deepscan.cli.exit_codes import exit_code
+from deepscan.inference import loading
 from deepscan.report.json import line_schema, schema
-from tests.doubles import write_weights
-from tests.report.sample import failed, real, scanned
+from tests.fixtures.doubles import write_weights
+from tests.fixtures.sample import failed, real, scanned
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ def test_an_evidence_folder_that_cannot_be_made(
 def test_a_gpu_that_does_not_come_up_is_said_once_and_the_cpu_scans(
     portrait_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(networks, "candidates", lambda device: ["tensorrt", "cuda", "cpu"])
+    monkeypatch.setattr(loading, "candidates", lambda device: ["tensorrt", "cuda", "cpu"])
     monkeypatch.setattr(batch_run, "try_elsewhere", lambda *asked: "its libraries do not load")
     shutil.copy(portrait_photo, tmp_path / "other.jpg")
     assert run([str(portrait_photo), "other.jpg", "--json", "--no-progress", *REAL]) == 0

@@ -24,9 +24,9 @@ from jsonschema import Draft202012Validator
 from deepscan import batch
 from deepscan.cli import run
 from deepscan.report.json import line_schema, schema
-from tests.batch.scanners import Counting, Trouble
-from tests.doubles import write_weights
-from tests.media import make
+from tests.fixtures import make
+from tests.fixtures.doubles import write_weights
+from tests.fixtures.scanners import Counting, Trouble
 
 ODD_NAMES = [b"new\nline.jpg", b"quo\"te's.jpg", b"caf\xe9.jpg", b"\x1b[31mred.jpg", b"$(id) `id`.jpg"]
 SHOWN = ["new\nline.jpg", "quo\"te's.jpg", "caf\\xe9.jpg", "\x1b[31mred.jpg", "$(id) `id`.jpg"]
@@ -227,7 +227,7 @@ TROUBLED = """
 import functools
 from deepscan import batch
 from deepscan.cli import main
-from tests.batch.scanners import Trouble
+from tests.fixtures.scanners import Trouble
 batch.scan_files = functools.partial(batch.scan_files, make_scanner=Trouble)
 main()
 """

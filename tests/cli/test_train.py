@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 from deepscan.cli import run
-from deepscan.training import loop, prepare
-from deepscan.training.score import ScoredFile, save_scores
-from deepscan.training.settings import TrainConfig
-from deepscan.training.ship import enter_face_model
+from deepscan.training.config import TrainConfig
+from deepscan.training.data import prepare
+from deepscan.training.evaluation.scoring import ScoredFile, save_scores
+from deepscan.training.export.weights_folder import enter_face_model
+from deepscan.training.fit import trainer
 from deepscan.weights import read_manifest
-from tests.doubles import write_weights
-from tests.media import make
+from tests.fixtures import make
+from tests.fixtures.doubles import write_weights
 
 FACES = Path(__file__).parents[2] / "weights" / "faces"
 
@@ -189,7 +190,7 @@ def test_what_learns_and_from_how_many_frames_reaches_the_run(
         asked.append(config)
         return tmp_path
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     monkeypatch.setattr(prepare, "load_index", lambda _: [])
     fit = ["train", "fit", "gml", "--cache", "c", "--run", "r", "--frames", "4"]
     assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--evenness", "0.1"]) == 0

@@ -10,8 +10,9 @@ import pytest
 from deepscan.cli import run
 from deepscan.cli.train.config import CONFIGS
 from deepscan.detectors import SPECS
-from deepscan.training import loop, prepare
-from deepscan.training.settings import TrainConfig
+from deepscan.training.config import TrainConfig
+from deepscan.training.data import prepare
+from deepscan.training.fit import trainer
 
 FIT = ["train", "fit", "--cache", "c", "--run", "r"]
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
@@ -26,7 +27,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
         settings.append(config)
         return tmp_path
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     monkeypatch.setattr(prepare, "load_index", lambda _: [])
     return settings
 

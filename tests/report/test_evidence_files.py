@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deepscan.report.evidence import EvidenceFiles
-from deepscan.report.pictures import heat_rgba, overlay
-from tests.report.pictures import with_pictures
-from tests.report.sample import real, run, scanned
+from deepscan.report.evidence_files import EvidenceFiles
+from deepscan.report.heatmaps import heat_rgba, overlay
+from tests.fixtures.pictures import with_pictures
+from tests.fixtures.sample import real, run, scanned
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -15,14 +15,14 @@ from lxml import html
 
 from deepscan.batch import RunReport
 from deepscan.detectors import SPECS
-from deepscan.detectors.base import Score
+from deepscan.detectors.spec import Score
 from deepscan.ensemble import DetectorVerdict
 from deepscan.media import Coverage, MediaInfo
 from deepscan.report.escape import visible
 from deepscan.report.html import FACES_SHOWN, HtmlReport
 from deepscan.report.timeline import LEFT, MARKS, RIGHT, WIDTH
-from tests.report.pictures import with_pictures
-from tests.report.sample import ODD_NAMES, REASON, face, failed, real, run, scanned, written
+from tests.fixtures.pictures import with_pictures
+from tests.fixtures.sample import ODD_NAMES, REASON, face, failed, real, run, scanned, written
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
 VOID = {"meta", "link", "input", "img", "br"}

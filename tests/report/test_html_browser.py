@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from deepscan.report.html import HtmlReport
-from tests.report import browser as chromium
-from tests.report.browser import Browser
-from tests.report.pictures import with_pictures
-from tests.report.sample import ODD_NAMES, failed, real, run, scanned, written
+from tests.fixtures import browser as chromium
+from tests.fixtures.browser import Browser
+from tests.fixtures.pictures import with_pictures
+from tests.fixtures.sample import ODD_NAMES, failed, real, run, scanned, written
 
 PROGRAM = chromium.find()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")

@@ -15,7 +15,7 @@ from deepscan.batch import RunReport
 from deepscan.media import Coverage
 from deepscan.report.json import JsonReport, line_schema, schema
 from deepscan.report.jsonl import JsonlReport
-from tests.report.sample import REASON, face, failed, real, run, scanned
+from tests.fixtures.sample import REASON, face, failed, real, run, scanned
 
 EVERYTHING = [
     scanned(),

@@ -13,7 +13,7 @@ from deepscan.batch import RunReport
 from deepscan.config import ScanConfig
 from deepscan.report.escape import visible
 from deepscan.report.junit import JunitReport
-from tests.report.sample import ODD_NAMES, face, failed, real, run, scanned, written
+from tests.fixtures.sample import ODD_NAMES, face, failed, real, run, scanned, written
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-4.xsd"))
 

@@ -15,7 +15,7 @@ from jsonschema import Draft4Validator
 from deepscan.batch import RunReport
 from deepscan.detectors import SPECS
 from deepscan.report.sarif import SarifReport, uri
-from tests.report.sample import ODD_NAMES, face, failed, real, run, scanned, written
+from tests.fixtures.sample import ODD_NAMES, face, failed, real, run, scanned, written
 
 SCHEMA = Path(__file__).parent / "schemas" / "sarif-2.1.0-rtm.5.json"
 

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 
 from deepscan.batch import RunReport
-from deepscan.left_out import SkippedFaces
+from deepscan.faces.unjudged import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.report.drawing import Drawing
 from deepscan.report.terminal import TerminalReport
-from deepscan.wording import percent
-from tests.report.sample import REASON, face, failed, real, run, scanned
+from deepscan.text import percent
+from tests.fixtures.sample import REASON, face, failed, real, run, scanned
 
 
 @pytest.fixture(autouse=True)

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepscan.detectors import SPECS
-from deepscan.faces import FaceEngine
-from deepscan.training.forge.degrade import Degradation
-from deepscan.training.loop import train
-from deepscan.training.mesh import FaceMesh
-from deepscan.training.mixed import OwnPairs
-from deepscan.training.nets.gml import Gml
-from deepscan.training.prepare import Sample, Split, load_index, prepare
-from deepscan.training.settings import TrainConfig
-from tests.media import make
+from deepscan.detectors.gml.network import Gml
+from deepscan.faces.mesh import FaceMesh
+from deepscan.faces.tracker import FaceEngine
+from deepscan.training.config import TrainConfig
+from deepscan.training.data.pairs import OwnPairs
+from deepscan.training.data.prepare import Sample, Split, load_index, prepare
+from deepscan.training.fit.trainer import train
+from deepscan.training.synthesis.degradation import Degradation
+from tests.fixtures import make
 
 FACES = Path(__file__).parents[2] / "weights" / "faces"
 COLUMNS = ("file", "label", "identity", "source", "licence", "kind")

@@ -12,12 +12,12 @@ from PIL import Image
 from deepscan.cli import run
 from deepscan.errors import UsageError
 from deepscan.training import pipeline
-from deepscan.training.corpora import Source
-from deepscan.training.forge.generators import load_generators
+from deepscan.training.data.corpora import Source
+from deepscan.training.data.prepare import Sample
 from deepscan.training.pipeline import Plan, config_of, read_plan, sided, trainable
-from deepscan.training.prepare import Sample
+from deepscan.training.synthesis.generators import load_generators
 from deepscan.weights import read_manifest
-from tests.media import make
+from tests.fixtures import make
 
 
 def row(label: str, identity: str) -> Source:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from deepscan.errors import UsageError
-from deepscan.training.prepare import Sample
+from deepscan.training.config import TrainConfig
+from deepscan.training.data.prepare import Sample
+from deepscan.training.fit.checkpoint import CHECKPOINT, save
 from deepscan.training.provenance import LONGEST, Provenance, data_licences, recipe, training_data
-from deepscan.training.run_folder import CHECKPOINT, save
-from deepscan.training.settings import TrainConfig
 from tests.training.conftest import Prepared
 
 

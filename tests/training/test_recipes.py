@@ -8,7 +8,7 @@ import pytest
 
 from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
-from deepscan.training.prepare import Sample
+from deepscan.training.data.prepare import Sample
 from deepscan.training.recipes import PAPER, Recipe, clips_seen, described, recipe_of
 
 

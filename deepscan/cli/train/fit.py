@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deepscan.cli.train.config import use_config
-from deepscan.cli.training import Cache, known_families, named_detectors, need_extra
+from deepscan.cli.training_options import Cache, known_families, named_detectors, need_extra
 from deepscan.errors import UsageError
 
 
@@ -105,11 +105,11 @@ def fit(
             "no detector is named; name those to train, or `all`, or a --config that names them."
         )
     names = named_detectors(detectors)
-    from deepscan.training.loop import train
-    from deepscan.training.prepare import load_index
+    from deepscan.training.config import TrainConfig
+    from deepscan.training.data.prepare import load_index
+    from deepscan.training.fit.initial_weights import find_start
+    from deepscan.training.fit.trainer import train
     from deepscan.training.recipes import clips_seen, described, recipe_of
-    from deepscan.training.settings import TrainConfig
-    from deepscan.training.start import find_start
 
     starts = {name: find_start(init, name) for name in names}
     master = None if teacher is None else find_start(teacher, "gml")

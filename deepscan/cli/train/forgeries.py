@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepscan.cli.training import (
+from deepscan.cli.training_options import (
     Cache,
     Corpora,
     ValidateOn,
@@ -43,10 +43,10 @@ def generators(
 ) -> None:
     """Take or train the small generators whose traces `fit` forges with; goes on where it stopped."""
     need_extra()
-    from deepscan.training.forge.enlargers import add_enlarger
-    from deepscan.training.forge.generators import FOLDER, take_shipped, train_generators
-    from deepscan.training.nets.gml import stem_features
-    from deepscan.training.prepare import load_index
+    from deepscan.detectors.gml.network import stem_features
+    from deepscan.training.data.prepare import load_index
+    from deepscan.training.synthesis.generators import FOLDER, take_shipped, train_generators
+    from deepscan.training.synthesis.super_resolution import add_enlarger
 
     for file in enlarger or []:
         add_enlarger(file, cache / FOLDER)
@@ -77,8 +77,8 @@ def preview(
 ) -> None:
     """Write a contact sheet of forgeries: real, forged and mask, a row per family."""
     need_extra()
-    from deepscan.training.prepare import load_index
-    from deepscan.training.preview import contact_sheet
+    from deepscan.training.data.contact_sheet import contact_sheet
+    from deepscan.training.data.prepare import load_index
 
     counts = contact_sheet(
         cache,
@@ -114,9 +114,9 @@ def rehearse(
     Name the same people as `prepare` was given, and give it the same share.
     """
     need_extra()
-    from deepscan.training.forge.generators import load_generators
-    from deepscan.training.prepare import Split
-    from deepscan.training.rehearsal import rehearse
+    from deepscan.training.data.prepare import Split
+    from deepscan.training.data.synthetic_test_set import rehearse
+    from deepscan.training.synthesis.generators import load_generators
 
     engine, mesh = face_models()
     split = Split(tuple(validate_on or ()), validate_share)

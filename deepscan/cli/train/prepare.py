@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deepscan.cli.training import (
+from deepscan.cli.training_options import (
     Cache,
     Corpora,
     Kinds,
@@ -46,8 +46,8 @@ def prepare(
     DFD), Celeb-DF v2, DFDC or DeeperForensics. Official splits stand; nobody may stand on two sides.
     """
     need_extra()
-    from deepscan.training.corpora import read_corpora
-    from deepscan.training.prepare import Split, fill
+    from deepscan.training.data.corpora import read_corpora
+    from deepscan.training.data.prepare import Split, fill
 
     split = Split(tuple(validate_on or ()), validate_share)
     rows = read_corpora(corpora, kind or ())

@@ -9,8 +9,8 @@ import typer
 
 from deepscan.cli.evaluate import print_evaluation, write_evaluation
 from deepscan.cli.output import opened
-from deepscan.cli.training import Licence, face_models, named_detectors, need_extra
-from deepscan.wording import UNKNOWN
+from deepscan.cli.training_options import Licence, face_models, named_detectors, need_extra
+from deepscan.text import UNKNOWN
 
 
 def run_all(
@@ -33,10 +33,10 @@ def run_all(
     of the people is kept out of training. Run it again to go on where it was stopped.
     """
     need_extra("matplotlib")
-    from deepscan.training.corpora.folder import read_class
-    from deepscan.training.figures import by_detector
+    from deepscan.training.data.corpora.folder import read_class
+    from deepscan.training.evaluation.plots import write_plots
+    from deepscan.training.evaluation.summary import by_detector
     from deepscan.training.pipeline import make_weights
-    from deepscan.training.plots import write_plots
     from deepscan.weights import read_manifest
 
     names = named_detectors([name.strip() for name in detectors.split(",")], tuned=True)

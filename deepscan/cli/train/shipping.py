@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepscan.cli.training import (
+from deepscan.cli.training_options import (
     Cache,
     Kinds,
     Licence,
@@ -17,7 +17,7 @@ from deepscan.cli.training import (
     need_extra,
 )
 from deepscan.errors import UsageError
-from deepscan.wording import UNKNOWN
+from deepscan.text import UNKNOWN
 
 
 def average(
@@ -38,8 +38,8 @@ def average(
     """
     need_extra()
     check_detector(detector)
-    from deepscan.training.average import average as write_mean
-    from deepscan.training.start import find_start
+    from deepscan.training.fit.initial_weights import find_start
+    from deepscan.training.fit.weight_averaging import average as write_mean
 
     split = [_share_of(text) for text in checkpoints]
     if len({share is None for _, share in split}) > 1:
@@ -98,8 +98,8 @@ def export(
     from dataclasses import replace
 
     from deepscan.training import provenance
-    from deepscan.training.prepare import load_index
-    from deepscan.training.ship import bring_face_models, enter_detector, ship
+    from deepscan.training.data.prepare import load_index
+    from deepscan.training.export.weights_folder import bring_face_models, enter_detector, ship
     from deepscan.weights import Weights
 
     samples = load_index(cache)
@@ -168,13 +168,13 @@ def calibrate(
     Figures of the ensemble are cross-validated: everyone is judged by constants fitted without them.
     """
     need_extra("matplotlib")
-    from deepscan.training.calibrate import fit
-    from deepscan.training.corpora import read_corpora
-    from deepscan.training.figures import cross_validated, detector_figures, fusion_figures
-    from deepscan.training.folds import score_by_folds
-    from deepscan.training.plots import write_plots
-    from deepscan.training.score import RegionScanner, load_scores, resume_scores, scan_config
-    from deepscan.training.ship import enter_calibration
+    from deepscan.training.data.corpora import read_corpora
+    from deepscan.training.evaluation.calibration import fit
+    from deepscan.training.evaluation.folds import score_by_folds
+    from deepscan.training.evaluation.plots import write_plots
+    from deepscan.training.evaluation.scoring import RegionScanner, load_scores, resume_scores, scan_config
+    from deepscan.training.evaluation.summary import cross_validated, detector_figures, fusion_figures
+    from deepscan.training.export.weights_folder import enter_calibration
     from deepscan.weights import read_manifest
 
     if corpora:
@@ -234,7 +234,7 @@ def cards(
 ) -> None:
     """Write a model card per detector from the manifest and an evaluation."""
     need_extra()
-    from deepscan.training.cards import write_cards
+    from deepscan.training.export.model_cards import write_cards
 
     for path in write_cards(weights, evaluation, rehearsal):
         typer.echo(str(path))

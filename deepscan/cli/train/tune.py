@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepscan.cli.training import Cache, need_extra
+from deepscan.cli.training_options import Cache, need_extra
 
 
 def tune(
@@ -35,7 +35,7 @@ def tune(
     need_extra()
     import torch
 
-    from deepscan.training.encoder_onnx import save_tuning
+    from deepscan.training.export.encoder import save_tuning
     from deepscan.training.tuning.fit import TuningConfig, tune
     from deepscan.training.tuning.start import start
 

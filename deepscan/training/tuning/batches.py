@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.errors import UsageError
-from deepscan.training.prepare import Sample
+from deepscan.training.data.prepare import Sample
 
 PHOTOS = 0.3
 """Share of photos in either class."""

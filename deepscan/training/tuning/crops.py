@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.detectors.gend import SPEC
-from deepscan.training.data import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
-from deepscan.training.forge.blend import Pair, SelfBlend
-from deepscan.training.forge.masks import hull_mask
-from deepscan.training.forge.reenact import Reenactment
-from deepscan.training.forge.swap import Swap, nearest
-from deepscan.training.forge.visible import plainest, trace
-from deepscan.training.prepare import Sample
+from deepscan.training.data.prepare import Sample
+from deepscan.training.data.samples import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
+from deepscan.training.synthesis.face_swap import Swap, nearest
+from deepscan.training.synthesis.masks import hull_mask
+from deepscan.training.synthesis.reenactment import Reenactment
+from deepscan.training.synthesis.self_blend import Pair, SelfBlend
+from deepscan.training.synthesis.visibility import plainest, trace
 from deepscan.training.tuning.faults import Faults
 
 OF_VIDEO, OF_FORGED_PHOTO, OF_PHOTO = 8, 4, 2

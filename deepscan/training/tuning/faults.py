@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepscan.training.forge.degrade import h264_round_trip, jpeg_round_trip, webp_round_trip
-from deepscan.training.forge.retouch import steepen
+from deepscan.training.synthesis.degradation import h264_round_trip, jpeg_round_trip, webp_round_trip
+from deepscan.training.synthesis.retouching import steepen
 
 Image = NDArray[np.uint8]
 CLEAN, TWICE = 0.5, 0.3

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from deepscan.detectors.gend import SPEC
+from deepscan.detectors.gend.network import GenD, is_tuned
 from deepscan.errors import UsageError
-from deepscan.training.nets.gend import GenD, is_tuned
-from deepscan.training.prepare import load_index
-from deepscan.training.step import mixed_precision, normalise
+from deepscan.training.data.prepare import load_index
+from deepscan.training.fit.step import mixed_precision, normalise
 from deepscan.training.tuning.batches import Batches, Kind
 from deepscan.training.tuning.crops import Crop, CropDrawer
 

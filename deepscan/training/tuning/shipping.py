@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from deepscan.detectors.gend import SPEC
-from deepscan.runtime import Session
-from deepscan.training.data import View, load_faces
-from deepscan.training.encoder_onnx import save_tuning
-from deepscan.training.export import ScoreGap
-from deepscan.training.nets.gend import GenD
-from deepscan.training.prepare import Sample, load_index
-from deepscan.training.ship import Shipped, manifest_entry, read_table, write_table
-from deepscan.training.step import normalise
+from deepscan.detectors.gend.network import GenD
+from deepscan.inference.session import Session
+from deepscan.training.data.prepare import Sample, load_index
+from deepscan.training.data.samples import View, load_faces
+from deepscan.training.export.encoder import save_tuning
+from deepscan.training.export.onnx import ScoreGap
+from deepscan.training.export.weights_folder import Shipped, manifest_entry, read_table, write_table
+from deepscan.training.fit.step import normalise
 from deepscan.training.tuning.crops import cut
 from deepscan.training.tuning.faults import Faults
 from deepscan.training.tuning.start import ENCODER

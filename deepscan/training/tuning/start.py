@@ -7,9 +7,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from deepscan.detectors.gend.network import GenD
 from deepscan.errors import UsageError
-from deepscan.training.encoder_onnx import read_encoder
-from deepscan.training.nets.gend import GenD
+from deepscan.training.export.encoder import read_encoder
 from deepscan.weights import Weights
 
 ENCODER = "clip_vit_b16"

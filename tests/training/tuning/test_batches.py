@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepscan.errors import UsageError
-from deepscan.training.prepare import Sample
+from deepscan.training.data.prepare import Sample
 from deepscan.training.tuning.batches import PHOTOS, Batches, Kind
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from deepscan.detectors.gend.network import GenD, alignment, is_tuned, uniformity
 from deepscan.errors import UsageError
-from deepscan.training.encoder_onnx import read_encoder
-from deepscan.training.nets.gend import GenD, alignment, is_tuned, uniformity
-from deepscan.training.prepare import Sample
+from deepscan.training.data.prepare import Sample
+from deepscan.training.export.encoder import read_encoder
 from deepscan.training.tuning.batches import Batches
 from deepscan.training.tuning.crops import Crop
 from deepscan.training.tuning.fit import TuningConfig, fit, lower, tune
-from tests.small_gend import Encoded, pictures, random_net, small
+from tests.fixtures.small_gend import Encoded, pictures, random_net, small
 from tests.training.conftest import Prepared
 
 

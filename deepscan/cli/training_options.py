@@ -1,0 +1,139 @@
+"""What the commands around training share: arguments and their checks, a counted progress bar."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepscan.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from deepscan.faces.mesh import FaceMesh
+    from deepscan.faces.tracker import FaceEngine
+
+Corpora = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CORPUS...",
+        exists=True,
+        help="CSV (file,label,identity,source,licence,kind), folder with real/ and fake/, or a known corpus.",
+    ),
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", metavar="PATTERN", help="Only files of these kinds, such as '*c23'."),
+]
+Cache = Annotated[Path, typer.Option("--cache", help="Folder of prepared faces.")]
+ValidateOn = Annotated[
+    list[str] | None,
+    typer.Option("--validate-on", metavar="PATTERN", help="Identities or sources kept out of training."),
+]
+ValidateShare = Annotated[
+    float, typer.Option(min=0, max=0.9, help="Share of the people, drawn by name, kept out of training.")
+]
+WeightsFolder = Annotated[Path, typer.Option("--weights", help="Weights folder to write to.")]
+Licence = Annotated[
+    str, typer.Option("--licence", help="Licence of the model that is made, for the manifest and its card.")
+]
+TUNED = "gend"
+EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
+
+
+class Counted:
+    """Lines on stderr, under them a bar where somebody is watching; ``said`` counts one item."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+
+    def said(self, line: str) -> None:
+        """Print one item's line and count it."""
+        if self._bar is None:
+            typer.echo(line, err=True)
+            return
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bar.advance(self._bar.task_ids[0])
+
+
+@contextmanager
+def counted(what: str, total: int) -> Iterator[Counted]:
+    """A bar over ``total`` items; without a terminal its lines alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield Counted(None)
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        bar.add_task(what, total=total)
+        yield Counted(bar)
+
+
+def need_extra(*more: str) -> None:
+    """Raises UsageError where the ``train`` extra is not installed."""
+    missing = [name for name in (*EXTRA, *more) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"training needs {', '.join(missing)}; install it with `pip install 'deepscan[train]'`."
+        )
+
+
+def check_detector(detector: str) -> None:
+    """Raises UsageError where there is no such detector."""
+    from deepscan.detectors import SPECS
+
+    if detector not in SPECS:
+        raise UsageError(f"there is no detector {detector!r}; choose from {', '.join(SPECS)}.")
+
+
+def named_detectors(said: list[str], *, tuned: bool = False) -> list[str]:
+    """The detectors that were named, each once; ``all`` is all.
+
+    Args:
+        said: names.
+        tuned: whether that may be one which is tuned and not fitted.
+
+    Raises:
+        UsageError: one is none, or is tuned and not fitted.
+    """
+    from deepscan.detectors import SPECS
+
+    if said == ["all"]:
+        return [name for name in SPECS if tuned or name != TUNED]
+    for name in said:
+        check_detector(name)
+        if name == TUNED and not tuned:
+            raise UsageError(f"{TUNED} is tuned, not fitted: `deepscan train tune --cache CACHE --out FILE`.")
+    return list(dict.fromkeys(said))
+
+
+def known_families(names: list[str]) -> tuple[str, ...]:
+    """The families of forgeries that were named. Raises UsageError where one does not exist."""
+    from deepscan.training.synthesis.manipulations import FAMILIES
+
+    for name in names:
+        if name not in FAMILIES:
+            raise UsageError(f"there is no family {name!r} of forgeries; choose from {', '.join(FAMILIES)}.")
+    return tuple(names)
+
+
+def face_models() -> tuple[FaceEngine, FaceMesh]:
+    """What finds faces and their meshes: the shipped models, on the CPU."""
+    from deepscan.faces.mesh import FaceMesh
+    from deepscan.faces.tracker import FaceEngine
+    from deepscan.inference.devices import CPU
+    from deepscan.limits import thread_count
+    from deepscan.weights import Weights
+
+    weights = Weights()
+    engine = FaceEngine(weights.face_path(), providers=[CPU], threads=thread_count())
+    return engine, FaceMesh(weights.face_path("facemesh_468"), threads=thread_count())

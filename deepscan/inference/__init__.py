@@ -1,0 +1,1 @@
+"""Networks at work: sessions, devices, precision, which detectors are asked, and the evidence they leave."""

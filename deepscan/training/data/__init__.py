@@ -1,0 +1,1 @@
+"""Corpora, cached faces, and the samples that training draws from them."""

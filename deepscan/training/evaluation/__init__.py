@@ -1,0 +1,1 @@
+"""Scores of labelled files, figures of merit, calibration."""

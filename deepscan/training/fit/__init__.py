@@ -1,0 +1,1 @@
+"""Fitting a network: steps, checkpoints, start weights, means of weights."""

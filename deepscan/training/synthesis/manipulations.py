@@ -1,0 +1,118 @@
+"""Which kind of forgery a pair is, and what each kind needs beside the face itself.
+
+The first three families leave seams, for some around a face that a generator drew; re-synthesis leaves a
+generator's trace, with a seam or, of the whole picture, without one; animation has no seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from deepscan.training.synthesis.animation import Animation
+from deepscan.training.synthesis.face_swap import Swap, nearest
+from deepscan.training.synthesis.generators import Redrawer
+from deepscan.training.synthesis.masks import Points
+from deepscan.training.synthesis.reenactment import Reenactment
+from deepscan.training.synthesis.regeneration import Redrawing
+from deepscan.training.synthesis.resynthesis import Resynthesis
+from deepscan.training.synthesis.self_blend import Image, Pair, Redraw, SelfBlend
+from deepscan.training.synthesis.temporal import Timing
+
+FAMILIES = ("self-blend", "swap", "reenactment", "resynthesis", "animation", "timing")
+ODDS = {
+    "self-blend": 0.30,
+    "swap": 0.16,
+    "reenactment": 0.17,
+    "resynthesis": 0.20,
+    "animation": 0.14,
+    "timing": 0.03,
+}
+REDRAWN = {"self-blend": 0.35, "swap": 0.35, "reenactment": 0.7}
+"""Share of a blended family whose face goes through a generator first, where there is one.
+
+Swaps are done without one, too; what moves a mouth today is a generator.
+"""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face over time: ``frames (T, H, W, 3)`` uint8, ``mesh (T, 468, 2)`` pixels of them."""
+
+    frames: Image
+    mesh: Points
+
+
+@dataclass(frozen=True)
+class Material:
+    """What forgeries are made from.
+
+    Attributes:
+        clip: the real clip, which becomes the target.
+        moments: more of the same face in the same coordinates; the clip itself where there is no more.
+        others: other people, of whom one lends a face or a motion.
+        generators: trained re-drawers; none where none were trained.
+    """
+
+    clip: Face
+    moments: Face
+    others: Sequence[Face] = ()
+    generators: list[Redrawer] = field(default_factory=list)
+
+    def families(self) -> list[str]:
+        """Which families this material allows."""
+        possible = {
+            "self-blend": True,
+            "swap": bool(self.others),
+            "reenactment": len(self.moments.frames) > 1 or bool(self.others),
+            "resynthesis": bool(self.generators),
+            "animation": bool(self.others),
+            "timing": len(self.clip.frames) > 4,
+        }
+        return [family for family in FAMILIES if possible[family]]
+
+
+def draw_family(material: Material, rng: np.random.Generator, wanted: Sequence[str] = ()) -> str:
+    """One of the ``wanted`` families (none: all) that the material allows, by ``ODDS``.
+
+    A face of which no wanted family can be made is self-blended.
+    """
+    possible = [family for family in material.families() if family in (wanted or FAMILIES)]
+    possible = possible or ["self-blend"]
+    odds = np.array([ODDS[family] for family in possible])
+    return str(rng.choice(possible, p=odds / odds.sum()))
+
+
+def forge(family: str, material: Material, rng: np.random.Generator) -> Pair:
+    """A forgery of ``family``, drawn from ``rng``; one that ``material.families`` names."""
+    frames, mesh = material.clip.frames, material.clip.mesh
+    if family == "self-blend":
+        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(family, material, rng))
+    if family == "swap":
+        swap = Swap.draw(rng)
+        donor = material.others[nearest(mesh[0], [other.mesh[0] for other in material.others])]
+        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(family, material, rng))
+    if family == "reenactment":
+        other = material.others[0] if material.others else material.moments
+        moments = material.moments
+        reenactment = Reenactment.draw(rng)
+        redraw = _redraw(family, material, rng)
+        return reenactment.apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0], redraw)
+    if family == "resynthesis":
+        generators = material.generators
+        return Resynthesis.draw(rng, len(generators)).apply(frames, mesh, generators)
+    if family == "animation":
+        animation = Animation.draw(rng, len(material.generators))
+        driver = max(material.others, key=lambda other: len(other.mesh))
+        return animation.apply(frames, mesh, driver.mesh, material.generators, rng)
+    return Timing.draw(rng).apply(frames, mesh)
+
+
+def _redraw(family: str, material: Material, rng: np.random.Generator) -> Redraw | None:
+    """A generator for the face of a blended family, for a share of the draws."""
+    if not material.generators or rng.random() >= REDRAWN[family]:
+        return None
+    return partial(Redrawing.draw(rng, len(material.generators)).face, generators=material.generators)
