@@ -47,6 +47,6 @@ def portrait_photo(media_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def encoded(tmp_path_factory: pytest.TempPathFactory) -> Encoded:
     """A small encoder with its tuning, as files."""
-    from tests import small_gend
+    from tests.fixtures import small_gend
 
     return small_gend.encoded(tmp_path_factory.mktemp("encoded"))

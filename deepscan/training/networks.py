@@ -59,7 +59,8 @@ def build(name: str, **options: Any) -> Net:
     Raises:
         KeyError: no detector has this name.
     """
-    made = getattr(import_module(f"deepscan.detectors.{name}.network"), CLASSES[name])(**options)
+    cls = CLASSES[name]
+    made = getattr(import_module(f"deepscan.detectors.{name}.network"), cls)(**options)
     assert isinstance(made, nn.Module)
     return cast(Net, made)
 

@@ -54,7 +54,7 @@ parallel.leave()
 
 def test_the_averaged_gradient_of_two_processes_is_that_of_one(prepared: Prepared, tmp_path: Path) -> None:
     """Plain SGD moves every weight by the gradient, so equal weights after two steps are equal gradients."""
-    script = tmp_path / "training/fit/step.py"
+    script = tmp_path / "step.py"
     script.write_text(SCRIPT, encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     with socket.socket() as free:

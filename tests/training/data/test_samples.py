@@ -17,7 +17,7 @@ from deepscan.errors import UsageError
 from deepscan.faces.clips import ClipCutter
 from deepscan.faces.tracker import Face, TrackedFace
 from deepscan.media import Frame
-from deepscan.training.data import samples
+from deepscan.training.data import samples as data
 from deepscan.training.data.prepare import Sample
 from deepscan.training.data.samples import (
     Faces,
@@ -62,7 +62,7 @@ def scanned_clips(faces: Faces, spec: DetectorSpec) -> list[tuple[list[int], np.
 
 def forged_pair(
     faces: Faces, spec: DetectorSpec, seed: int, family: str = "self-blend", **how: Any
-) -> samples.Batch:
+) -> data.Batch:
     """A pair made of these faces alone."""
     face = manipulations.Face(faces.frames, faces.mesh)
     return forge_pair(faces, manipulations.Material(face, face), spec, RNG(seed), family=family, **how)
@@ -263,18 +263,18 @@ def test_turned_views_move_pixels_and_masks_alike(name: str) -> None:
     boxes = np.tile(np.array([60, 60, 140, 140], np.float32), (3, 1))
     eyes = np.array([[80, 90], [120, 90], [100, 110], [85, 125], [115, 125]], np.float32)
     frames, mesh = rng.integers(0, 255, (3, 200, 200, 3), np.uint8), np.zeros((3, 468, 2), np.float32)
-    faces = samples.Faces(frames, boxes, np.tile(eyes, (3, 1, 1)), mesh)
+    faces = data.Faces(frames, boxes, np.tile(eyes, (3, 1, 1)), mesh)
     affines = clip_affines(faces, spec, View(turn_deg=12, stretch=1.05))
     assert len(affines) == 3
     block = np.zeros((3, 200, 200), np.float32)
     block[:, 90:110, 60:100] = 1
     picture = np.repeat((block * 255).astype(np.uint8)[..., None], 3, -1)
-    mask = samples.cut_masks(block, affines, spec.size_px, True)
+    mask = data.cut_masks(block, affines, spec.size_px, True)
     pixels = cut_frames(picture, affines, spec.size_px, True)[..., 0] / 255
     assert np.abs(mask - pixels).mean() < 0.01
 
 
-def equal(one: samples.Batch, other: samples.Batch) -> bool:
+def equal(one: data.Batch, other: data.Batch) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -304,7 +304,7 @@ def test_workers_hand_out_the_stream_of_one_process(
     assert alone == list(range(6, 18))
     by_worker = []
     for number in range(2):
-        monkeypatch.setattr(samples, "get_worker_info", lambda number=number: Worker(number))
+        monkeypatch.setattr(data, "get_worker_info", lambda number=number: Worker(number))
         by_worker.append(list(itertools.islice(stream(prepared, first=6, batch=3), 6)))
     # The loader takes a batch from each worker in turn.
     batches = [by_worker[n % 2][3 * (n // 2) : 3 * (n // 2) + 3] for n in range(4)]
@@ -320,7 +320,7 @@ def test_only_real_samples_are_forged(prepared: Prepared) -> None:
 
 def lenders(prepared: Prepared, samples: list[Sample], draws: int = 60) -> list[tuple[int, ...]]:
     """Shapes of the frames that others lend to the photographed person's forgeries."""
-    cast = samples.Cast(prepared.cache, samples, [])
+    cast = data.Cast(prepared.cache, samples, [])
     (target,) = (s for s in samples if (s.kind, s.label) == ("photo", "real"))
     faces = load_faces(prepared.cache / target.folder)
     materials = (cast.material(target, faces, faces, RNG(seed)) for seed in range(draws))
@@ -333,7 +333,7 @@ def test_forged_photos_lend_their_faces_too(prepared: Prepared) -> None:
     real = [s for s in prepared.samples if s.label == "real"]
     assert shape not in lenders(prepared, real)
     lent = lenders(prepared, [*real, forged])
-    assert 0.2 < lent.count(shape) / (60 * samples.CANDIDATES) < 0.4
+    assert 0.2 < lent.count(shape) / (60 * data.CANDIDATES) < 0.4
 
 
 @pytest.mark.usefixtures("no_h264")

@@ -26,7 +26,7 @@ from deepscan.training.export.onnx import (
     save_weights,
     scores,
 )
-from deepscan.training.networks import NETS, CLASSES, build
+from deepscan.training.networks import CLASSES, NETS, build
 
 TOLERANCE = 1e-4
 SMALL: dict[str, dict[str, int]] = {
@@ -136,7 +136,7 @@ def test_local_features_take_any_size(tmp_path: Path) -> None:
 def test_every_network_has_a_builder() -> None:
     assert list(NETS) == list(CLASSES)
     with pytest.raises(KeyError):
-        build("no such detector")
+        build("absent")
 
 
 class Answer(NamedTuple):

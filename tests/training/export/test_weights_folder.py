@@ -14,6 +14,7 @@ import torch
 
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import UsageError
+from deepscan.training.export import onnx as onnx_files
 from deepscan.training.export import weights_folder
 from deepscan.training.export.onnx import ScoreGap, export_onnx, halve_weights, run_onnx, scores
 from deepscan.training.export.weights_folder import (
@@ -77,7 +78,7 @@ def test_a_shipped_detector_is_small_true_to_the_float_net_and_alone(
 def test_weights_stay_float_where_int8_strays(
     checkpoint: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx, "MAX_SCORE_GAP", -1.0)
+    monkeypatch.setattr(onnx_files, "MAX_SCORE_GAP", -1.0)
     shipped = weights_folder.ship("local_features", checkpoint, prepared.cache, tmp_path)
     assert shipped.precision == "float16 weights"
     assert len(shipped.refused) == len(weights_folder.ROUNDINGS["local_features"])

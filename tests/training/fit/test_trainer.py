@@ -195,7 +195,7 @@ def test_a_run_that_diverges_stops_before_it_spoils_its_checkpoint(
 KILLED = """
 import sys
 from pathlib import Path
-from deepscan.training import loop
+from deepscan.training.fit import trainer
 from deepscan.training.config import TrainConfig
 
 trainer.CHECKPOINT_EVERY_S, trainer.LOG_EVERY = 0.0, 2
