@@ -49,6 +49,11 @@ Precision = Literal["auto", "int8", "fp16", "fp32"]
 Decoder = Literal["cpu", "nvdec"]
 FailOn = Literal["fake", "uncertain"]
 
+Placed = Literal["cpu", "cuda", "tensorrt"]
+"""A device that networks really run on."""
+Computed = Literal["int8", "fp16", "fp32"]
+"""What a network computes in; ``int8`` is the file as it is."""
+
 ENV_PREFIX = "DEEPSCAN_"
 MIN_FACE_PX = 48
 """Narrower faces show the detectors too little to tell."""

@@ -101,7 +101,7 @@ def setting(
         if callable(default)
         else field(default=default, metadata=metadata)
     )
-    return made  # type: ignore[return-value]  # as dataclasses.field is typed: as the value it stands for
+    return made
 
 
 def settings_of(owner: type[Any]) -> Mapping[str, Setting]:

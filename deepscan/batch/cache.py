@@ -25,10 +25,9 @@ import msgspec
 import numpy as np
 
 from deepscan import __version__
-from deepscan.batch.run import RunReport
 from deepscan.config import ScanConfig
 from deepscan.errors import UsageError
-from deepscan.results import FileReport
+from deepscan.results import FileReport, RunReport
 from deepscan.settings import settings_of
 from deepscan.weights import MANIFEST, Weights, sha256
 

@@ -38,7 +38,7 @@ def with_settings(
         named = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
         run.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        del run.__wrapped__  # type: ignore[attr-defined]  # Typer would read its annotations
+        del run.__wrapped__  # Typer would read its annotations
         return run
 
     return decorate
