@@ -20,7 +20,7 @@ from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
 from deepscan.faces.clips import Clip, ClipCutter, Thumbnails
 from deepscan.faces.people import judged_together
-from deepscan.faces.tracker import FaceEngine, FaceTrack, FaceTracker, SkippedFaces
+from deepscan.faces.tracker import FaceEngine, FaceTrack, FaceTracker
 from deepscan.inference import loading
 from deepscan.inference.detector import Answer, Detector
 from deepscan.inference.devices import CPU
@@ -29,7 +29,7 @@ from deepscan.inference.scheduler import Cascade, Panel
 from deepscan.inference.session import Network, side_by_side
 from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
-from deepscan.results import FileReport, Status, TrackReport
+from deepscan.results import FileReport, SkippedFaces, Status, TrackReport
 from deepscan.weights import Weights
 
 Load = Callable[[ScanConfig, Weights], Mapping[str, Network]]

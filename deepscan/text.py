@@ -1,11 +1,22 @@
-"""Numbers, and what nobody knows, as reports say them."""
+"""Text for people and programs: numbers as reports say them, and foreign names made safe.
+
+A file name may hold any byte but ``/`` and NUL: terminal escapes, line breaks, marks that reverse the reading
+direction, bytes that are not UTF-8. ``portable`` and ``visible`` make it safe to store and to print.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 UNKNOWN = "unknown"
 """Where nobody said what a model was made of, or under which licence it is."""
+
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+# Control, format (direction marks, zero-width), surrogate, private use, line and paragraph separators.
+UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def percent(probability: float) -> str:
@@ -44,9 +55,29 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def portable(text: str) -> str:
+    r"""Valid Unicode: bytes of a name that are not UTF-8 become ``\xff``; everything else stays."""
+    return SURROGATES.sub(lambda found: _escaped(found.group()), text)
+
+
+def visible(text: str) -> str:
+    r"""``portable``, and what acts on a terminal instead of being read becomes ``\x1b``, ``\n`` ..."""
+    return "".join(
+        _escaped(character) if unicodedata.category(character) in UNPRINTABLE else character
+        for character in text
+    )
+
+
 def _clock(seconds: float) -> str:
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     lead = f"{hours}:{minutes:02}" if hours else f"{minutes}"
     return f"{lead}:{rest // 10:02}.{rest % 10}"
+
+
+def _escaped(character: str) -> str:
+    # Python hands undecodable bytes of a name over as the surrogates dc80 .. dcff.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

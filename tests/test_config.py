@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from deepscan.config import SETTINGS, ScanConfig, load
+from deepscan.cli.setting_options import with_settings
+from deepscan.config import ScanConfig, load, load_as
 from deepscan.errors import UsageError
+from deepscan.settings import WHOLE, setting, settings_of
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -20,7 +25,56 @@ def test_defaults(tmp_path: Path) -> None:
 
 
 def test_every_field_can_be_set() -> None:
-    assert set(SETTINGS) == {field.name for field in dataclasses.fields(ScanConfig)}
+    assert list(settings_of(ScanConfig)) == [field.name for field in dataclasses.fields(ScanConfig)]
+
+
+@dataclasses.dataclass(frozen=True)
+class WithGrain(ScanConfig):
+    """One setting more, declared like any other."""
+
+    grain_size: int = setting(3, WHOLE, "How coarse it is.", panel="Film")
+
+
+def test_a_field_is_all_that_a_setting_needs(tmp_path: Path) -> None:
+    assert load_as(WithGrain, env={}, directory=tmp_path).grain_size == 3
+    (tmp_path / "deepscan.toml").write_text("grain-size = 4\n")
+    assert load_as(WithGrain, env={}, directory=tmp_path).grain_size == 4
+    env = {"DEEPSCAN_GRAIN_SIZE": "5"}
+    assert load_as(WithGrain, env=env, directory=tmp_path).grain_size == 5
+    assert load_as(WithGrain, {"grain_size": 6}, env=env, directory=tmp_path).grain_size == 6
+    with pytest.raises(UsageError, match="grain_size must be a whole number, 1 or more, not '0'"):
+        load_as(WithGrain, env={"DEEPSCAN_GRAIN_SIZE": "0"}, directory=tmp_path)
+    with pytest.raises(UsageError, match="there is no setting grain_size"):
+        load(env={}, directory=tmp_path)
+
+
+def test_a_field_makes_an_option(tmp_path: Path) -> None:
+    seen: list[WithGrain] = []
+    app = typer.Typer()
+
+    @app.command()
+    @with_settings(WithGrain)
+    def command(name: str, **settings: Any) -> None:
+        assert name == "it"
+        seen.append(load_as(WithGrain, settings, env={}, directory=tmp_path))
+
+    run = CliRunner().invoke
+    assert run(app, ["it", "--grain-size", "7", "--fast", "--exclude", "a", "--exclude", "b"]).exit_code == 0
+    assert run(app, ["it"]).exit_code == 0
+    assert seen == [WithGrain(grain_size=7, fast=True, exclude=("a", "b")), WithGrain()]
+    shown = run(app, ["--help"]).output
+    assert re.search(r"Film.*--grain-size +N +How coarse it is\.", shown, re.DOTALL)
+
+
+def test_every_setting_is_documented() -> None:
+    page = Path("docs/cli.md").read_text("utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| `-"))
+    for name, declared in settings_of(ScanConfig).items():
+        if declared.option is None:
+            assert f"`{name}`" in page, f"docs/cli.md does not say what the setting {name} does"
+        else:
+            option = declared.option or f"--{name.replace('_', '-')}"
+            assert f"`{option}" in rows, f"docs/cli.md has no row for {option}"
 
 
 def test_flags_beat_environment_beat_file_beat_defaults(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 ::
 
-    discovery.py         paths and globs -> the files to scan
     name_lists.py        lists of names -> paths
-    run.py               what is known of a run before its first file, and the files so far
+    run.py               what is known of a run before its first file
     pool.py              files -> reports in input order; the parent's side of the workers and their limits
     worker.py            what runs inside a worker process
     inference_server.py  starts and ends the one process that has the networks, where there is a GPU
@@ -30,16 +29,15 @@ from __future__ import annotations
 
 from deepscan.batch.baseline import Baseline, read_baseline, write_baseline
 from deepscan.batch.cache import ResultStore, open_store
-from deepscan.batch.discovery import Survey, survey
 from deepscan.batch.name_lists import STDIN, read_names
 from deepscan.batch.pool import scan_files
-from deepscan.batch.run import RunReport, begin
+from deepscan.batch.run import begin
+from deepscan.media.discovery import Survey, survey
 
 __all__ = [
     "STDIN",
     "Baseline",
     "ResultStore",
-    "RunReport",
     "Survey",
     "begin",
     "open_store",

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from deepscan.errors import UsageError
-from deepscan.report.escape import portable
 from deepscan.results import FileReport
+from deepscan.text import portable
 
 SCHEMA_VERSION = "1"
 WEIGHT = {"fake": 2, "uncertain": 1}  # everything else, which nobody judged: 0

@@ -25,10 +25,10 @@ import msgspec
 import numpy as np
 
 from deepscan import __version__
-from deepscan.batch.run import RunReport
 from deepscan.config import ScanConfig
 from deepscan.errors import UsageError
-from deepscan.results import FileReport
+from deepscan.results import FileReport, RunReport
+from deepscan.settings import settings_of
 from deepscan.weights import MANIFEST, Weights, sha256
 
 APPLICATION_ID = 0x64656570  # "deep", in the header of every such file
@@ -96,36 +96,35 @@ def open_store(run: RunReport, *files: Path) -> ResultStore:
             raise UsageError(
                 f"{file}: this is no file for results, or it cannot be written ({error})"
             ) from error
-    key = fingerprint(run.config, run.device, run.precision)
-    return ResultStore(tuple(file.resolve() for file in files), key)
+    return ResultStore(tuple(file.resolve() for file in files), fingerprint(run.resolved))
 
 
-def fingerprint(config: ScanConfig, device: str, precision: str) -> str:
-    """Hash of everything that a result depends on besides the file. Raises WeightsError, UsageError."""
+def fingerprint(resolved: ScanConfig) -> str:
+    """Hash of everything that a result depends on besides the file.
+
+    Args:
+        resolved: settings, with the device and the precision that the networks really run in. Those that
+            change results count; of a path, the content of what it names.
+
+    Raises:
+        UsageError: the manifest of the weights or the face model cannot be read.
+    """
     # The manifest lists the hash of every model, and the calibration.
-    manifest = Weights(config.weights).root / MANIFEST
+    config = replace(resolved, weights=Weights(resolved.weights).root / MANIFEST)
+    declared = settings_of(type(config)).items()
+    changing = [name for name, setting in declared if setting.changes_results]
+    return _digest([__version__, *([name, _content(name, getattr(config, name))] for name in changing)])
+
+
+def _content(name: str, value: Any) -> Any:
+    """A setting's value as JSON has it; of a path, the hash of the file."""
+    if not isinstance(value, Path):
+        return value
     try:
-        face_model = None if config.face_model is None else sha256(config.face_model)
+        return sha256(value)
     except OSError as error:
-        raise UsageError(f"{config.face_model}: this face model cannot be read ({error.strerror})") from error
-    return _digest(
-        [
-            __version__,
-            sha256(manifest),
-            face_model,
-            device,
-            precision,
-            config.decoder,
-            config.detectors,
-            config.threshold,
-            config.max_faces,
-            config.min_face_px,
-            config.thorough,
-            config.fast,
-            config.pixel_budget,
-            config.evidence,
-        ]
-    )
+        what = name.replace("_", " ")
+        raise UsageError(f"{value}: this {what} cannot be read ({error.strerror})") from error
 
 
 def _digest(parts: list[Any]) -> str:

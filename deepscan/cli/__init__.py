@@ -104,7 +104,7 @@ def run(args: Sequence[str]) -> int:
 
 def _complain(message: str) -> int:
     """One sentence on stderr; Typer has said everything already where the message is empty."""
-    from deepscan.report.escape import visible
+    from deepscan.text import visible
 
     if message:
         typer.echo(f"deepscan: {visible(message)}", err=True)

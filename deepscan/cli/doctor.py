@@ -15,8 +15,7 @@ from deepscan import limits
 from deepscan.cli.exit_codes import ERROR
 
 if TYPE_CHECKING:
-    from deepscan.inference.devices import Placed
-    from deepscan.inference.session import Computed
+    from deepscan.config import Computed, Placed
 
 PACKAGES = (
     "av",

@@ -1,21 +1,20 @@
-"""``deepscan scan``: the options of the command that everything else is there for, see ``scan_run``."""
+"""``deepscan scan``: the options that are no settings (those come from ``ScanConfig``); see ``scan_run``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from deepscan.cli.reports import Outputs, by_ending
 from deepscan.cli.scan_run import Wanted, run_scan
+from deepscan.cli.setting_options import with_settings
+from deepscan.config import EARLIER, INPUT, LIMITS, ScanConfig
 from deepscan.errors import UsageError
 
-INPUT = "Input"
-SETTINGS = "Settings"
-LIMITS = "Limits of each file"
 OUTPUT = "Output"
-EARLIER = "Earlier runs"
+PANELS = (INPUT, OUTPUT, "Settings", LIMITS, EARLIER)
 
 
 def _path(text: str) -> Path:
@@ -25,6 +24,7 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+@with_settings(ScanConfig, PANELS)
 def scan(
     paths: Annotated[
         list[Path] | None,
@@ -40,14 +40,6 @@ def scan(
         typer.Option(
             metavar="FILE",
             help="Scan what is named here, one path a line or separated by NUL; `-` is standard input.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB",
-            help="Leave out what matches in directories, by name, or by path where it has a /; repeatable.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -115,113 +107,6 @@ def scan(
     no_progress: Annotated[
         bool, typer.Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)
     ] = False,
-    detectors: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Detectors to ask, comma-separated.", rich_help_panel=SETTINGS),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|cpu|cuda|tensorrt", help="Where the networks run.", rich_help_panel=SETTINGS
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|int8|fp16|fp32",
-            help="What the networks compute in; auto: int8 on a CPU, fp16 on a GPU.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None,
-    decoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cpu|nvdec",
-            help="What decodes videos; a GPU's decoder hides damage inside pictures.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="0..1",
-            help="Probability from which a face is fake, instead of the calibrated one.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None,
-    max_faces: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Faces to follow at the same time.", rich_help_panel=SETTINGS),
-    ] = None,
-    min_face: Annotated[
-        int | None,
-        typer.Option(metavar="PX", help="Skip faces narrower than this.", rich_help_panel=SETTINGS),
-    ] = None,
-    face_model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="An InsightFace detector, not the shipped one.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Weights folder instead of the shipped one.", rich_help_panel=SETTINGS
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Worker processes.", rich_help_panel=SETTINGS)
-    ] = None,
-    thorough: Annotated[
-        bool,
-        typer.Option("--thorough", help="Look at every frame instead of a sample.", rich_help_panel=SETTINGS),
-    ] = False,
-    fast: Annotated[
-        bool,
-        typer.Option(
-            "--fast",
-            help="Ask GenD first, then the cheap detectors, and no others where those are certain.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = False,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fake|uncertain", help="The verdict that makes the exit code 1.", rich_help_panel=SETTINGS
-        ),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            help="End a scan that takes longer; 0: never. 600 if not given.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="End a scan that takes more memory; 0: never. 4G if not given.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    max_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="Do not open files larger than this, such as 500M.", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    pixel_budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COUNT",
-            help="Stop after decoding so many pixels, over all frames; 0: never. 200G if not given.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -230,28 +115,15 @@ def scan(
             rich_help_panel=EARLIER,
         ),
     ] = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Keep results here and take over what is known, by content; runs may share it.",
-            rich_help_panel=EARLIER,
-        ),
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Findings accepted before, by content: reported, without a say in the exit code.",
-            rich_help_panel=EARLIER,
-        ),
-    ] = None,
     write_baseline: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write this run's findings as such a file.", rich_help_panel=EARLIER
+            metavar="FILE",
+            help="Write this run's findings as a file for --baseline.",
+            rich_help_panel=EARLIER,
         ),
     ] = None,
+    **settings: Any,
 ) -> None:
     """Say of every file whether a face in it was forged.
 
@@ -261,28 +133,6 @@ def scan(
     Settings that are not given here come from DEEPSCAN_* variables, then from deepscan.toml or the
     tool.deepscan table of pyproject.toml.
     """
-    flags = {
-        "detectors": detectors,
-        "device": device,
-        "precision": precision,
-        "decoder": decoder,
-        "threshold": threshold,
-        "max_faces": max_faces,
-        "min_face_px": min_face,
-        "face_model": face_model,
-        "weights": weights,
-        "jobs": jobs,
-        "thorough": thorough or None,
-        "fast": fast or None,
-        "fail_on": fail_on,
-        "timeout": timeout,
-        "max_memory": max_memory,
-        "max_size": max_size,
-        "pixel_budget": pixel_budget,
-        "exclude": exclude,
-        "baseline": baseline,
-        "cache": cache,
-    }
     if resume and output is None:
         raise UsageError("--resume needs -o FILE: results are kept beside the report until it is complete")
     beside = {"html": html, "sarif": sarif, "junit": junit, "markdown": markdown}
@@ -293,7 +143,7 @@ def scan(
         evidence=save_evidence,
     )
     wanted = Wanted(outputs, write_baseline, resume, quiet, verbose, not no_progress and not quiet)
-    raise typer.Exit(run_scan(paths or [], file_list, flags, wanted))
+    raise typer.Exit(run_scan(paths or [], file_list, settings, wanted))
 
 
 def _format(as_json: bool, as_jsonl: bool, output: Path | None) -> str:

@@ -16,10 +16,10 @@ from deepscan.cli.reports import Outputs, opened_reports
 from deepscan.errors import UsageError
 
 if TYPE_CHECKING:
-    from deepscan.batch import ResultStore, RunReport, Survey
+    from deepscan.batch import ResultStore, Survey
     from deepscan.config import ScanConfig
     from deepscan.report import Report
-    from deepscan.results import FileReport
+    from deepscan.results import FileReport, RunReport
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _resume_file(wanted: Wanted) -> Path:
 def _follow(files: Iterator[FileReport], run: RunReport, report: Report, wanted: Wanted) -> None:
     """Report every file as it finishes."""
     from deepscan.cli.progress import ScanProgress
-    from deepscan.inference.evidence import without_pictures
+    from deepscan.results import without_pictures
 
     with ScanProgress(run.total, wanted=wanted.progress) as bar:
         for file in files:
@@ -129,7 +129,7 @@ def _follow(files: Iterator[FileReport], run: RunReport, report: Report, wanted:
 
 
 def _show_trace(path: str, trace: str) -> None:
-    from deepscan.report.escape import visible
+    from deepscan.text import visible
 
     typer.echo(f"deepscan: {visible(path)}: where it crashed:", err=True)
     for line in trace.splitlines():

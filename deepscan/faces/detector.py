@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepscan.errors import FaceModelError
-from deepscan.inference.session import session_options
+from deepscan.onnx_options import session_options
 
 LONG_SIDE_PX = 640
 LARGE_FACE_SIDE_PX = 320

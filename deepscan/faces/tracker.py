@@ -36,10 +36,11 @@ from numpy.typing import NDArray
 from deepscan.faces.detector import Face, FaceEngine, iou
 from deepscan.faces.orientation import Looks
 from deepscan.faces.shot_cuts import ShotCuts
-from deepscan.faces.unjudged import LeftOut, Sighting, SkippedFaces
+from deepscan.faces.unjudged import LeftOut, Sighting
 from deepscan.media import WINDOW_FRAMES, Frame
+from deepscan.results import SkippedFaces
 
-__all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "SkippedFaces", "TrackedFace"]
+__all__ = ["Face", "FaceEngine", "FaceTrack", "FaceTracker", "TrackedFace"]
 
 KEY_FRAMES = 5
 KEY_S = 0.21

@@ -15,32 +15,10 @@ from numpy.typing import NDArray
 
 from deepscan.config import MIN_FACE_PX
 from deepscan.faces.detector import Face
+from deepscan.results import SkippedFaces
 
 SLIVER_INSIDE = 2 / 3
 SLIVER_SLIMNESS = 0.5
-
-
-@dataclass(frozen=True)
-class SkippedFaces:
-    """Faces that were seen but not scored.
-
-    Attributes:
-        reason: why, in words that follow on from their number.
-        count: the most of them in any one frame.
-        start_s: the first such frame.
-        end_s: the last such frame.
-        large: how many of them are large enough to matter; a file that has any is never called real.
-        judge_with: the option and its value with which those are judged; None where none is large.
-        part: the video track, page or picture, where the file has several.
-    """
-
-    reason: str
-    count: int
-    start_s: float
-    end_s: float
-    large: int
-    judge_with: str | None
-    part: str = ""
 
 
 @dataclass(eq=False)

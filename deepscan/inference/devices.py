@@ -9,19 +9,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import onnxruntime
 
-from deepscan.config import Device
+from deepscan.config import Device, Placed
 from deepscan.errors import DeviceError
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
-
-Placed = Literal["cpu", "cuda", "tensorrt"]
-"""A device that networks really run on."""
 
 PROVIDERS: Mapping[Placed, tuple[str, ...]] = {
     "tensorrt": (TENSORRT, CUDA, CPU),  # each takes the operators that those before it leave

@@ -8,7 +8,7 @@ face, ``TRACKS`` faces, and of each clip the one frame that is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,70 +17,14 @@ from numpy.typing import NDArray
 from deepscan.detectors import VIEWS
 from deepscan.detectors.spec import DetectorSpec, EvidenceView, Map, Score
 from deepscan.ensemble import Calibration, fuse_logits, logit
+from deepscan.results import Activation, Heat, Moment, TrackEvidence
 
 if TYPE_CHECKING:
     from deepscan.faces.clips import Clip
-    from deepscan.results import FileReport
 
 TRACKS = 8
 ACTIVATIONS = 48
 OVER_TIME = "activation"  # the output of which every clip is kept: its map is tiny
-
-
-@dataclass(frozen=True, eq=False)
-class Heat:
-    """One evidence map at one moment.
-
-    Attributes:
-        detector: whose it is.
-        output: its name among the detector's evidence outputs.
-        values: ``(h, w)`` float32 in [0, 1], scaled as its view says.
-    """
-
-    detector: str
-    output: str
-    values: Map
-
-    @property
-    def view(self) -> EvidenceView:
-        """What the map shows; looked up, so that a kept result holds nothing but data."""
-        return next(view for view in VIEWS[self.detector] if view.output == self.output)
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """The clip in which one detector finds one face most suspicious.
-
-    Attributes:
-        detector: its key.
-        score: of the clip, as the network gave it.
-        time_s: of the picture.
-        picture: ``(S, S, 3)`` uint8 RGB, the crop as the detector saw it.
-        heats: the detector's maps at that time.
-    """
-
-    detector: str
-    score: Score
-    time_s: float
-    picture: NDArray[np.uint8]
-    heats: tuple[Heat, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Activation:
-    """The 3D ResNet's class activation over one clip: ``values`` ``(h, w)`` float32, above 0 for forged."""
-
-    start_s: float
-    end_s: float
-    values: Map
-
-
-@dataclass(frozen=True, eq=False)
-class TrackEvidence:
-    """What is kept of one face: a moment per detector, and the 3D ResNet's activation over time."""
-
-    moments: tuple[Moment, ...]
-    activations: tuple[Activation, ...]
 
 
 @dataclass
@@ -135,11 +79,6 @@ class EvidenceKeeper:
             {m.detector: logit(m.score.probability) for m in moments.values()}, self._calibration
         )
         return -np.inf if fused is None else fused
-
-
-def without_pictures(file: FileReport) -> FileReport:
-    """The same report, free of what only the moment of reporting it needs."""
-    return replace(file, tracks=tuple(replace(track, evidence=None) for track in file.tracks))
 
 
 def _moment(spec: DetectorSpec, clip: Clip, score: Score, outputs: Mapping[str, NDArray[Any]]) -> Moment:

@@ -14,12 +14,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from deepscan.config import ScanConfig
+from deepscan.config import Computed, Placed, ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.errors import DeepscanError
-from deepscan.inference.devices import PROVIDERS, Placed, candidates, gpu_count
+from deepscan.inference.devices import PROVIDERS, candidates, gpu_count
 from deepscan.inference.precision import can_rewrite
-from deepscan.inference.session import Computed, Network, Session, return_freed_memory, side_by_side
+from deepscan.inference.session import Network, Session, return_freed_memory, side_by_side
 from deepscan.limits import thread_count
 from deepscan.weights import Weights
 

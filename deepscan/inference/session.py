@@ -16,20 +16,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from deepscan.config import Computed, Placed
 from deepscan.errors import DeviceError, WeightsError
 from deepscan.inference.devices import (
     DEVICE_OF,
     PROVIDERS,
     REPAIRS,
-    Placed,
     engine_folder,
     options,
     preload_cuda,
@@ -38,9 +37,7 @@ from deepscan.inference.devices import (
 from deepscan.inference.io_binding import BoundRuns
 from deepscan.inference.precision import float_model
 from deepscan.inference.tuning import Tuning, bring, misfit, read_tuning
-
-Computed = Literal["int8", "fp16", "fp32"]
-"""What a network computes in; ``int8`` is the file as it is."""
+from deepscan.onnx_options import session_options
 
 BATCH_FRAMES = 64
 """Frames in a batch at most, on a GPU: 8 clips of 8 frames. 15 MB of pixels, 2 GB of activations or so."""
@@ -48,9 +45,6 @@ BATCH_CLIPS = 16
 NOT_BROUGHT = "External data path"
 """What ONNX Runtime complains of where a file names tensors that nobody brought."""
 QUIET, USUAL = 4, 2  # severities of ONNX Runtime's log: fatal only, warnings and worse
-
-# For Windows, whose build asks no variable, and where ONNX Runtime was loaded before deepscan.
-onnxruntime.disable_telemetry_events()
 
 
 class Network(Protocol):
@@ -80,51 +74,12 @@ def side_by_side(threads: int) -> tuple[int, int]:
     return at_once, threads // at_once
 
 
-@lru_cache(maxsize=1)
-def _share_memory() -> None:
-    """Give all networks of this process one arena for activations.
-
-    One or two run at a time, so that their worth is enough; each with an arena of its own keeps the largest
-    it ever needed. Three quarters of a worker's memory were idle arenas.
-    """
-    arena = onnxruntime.OrtArenaCfg(
-        {
-            "max_mem": 0,
-            "arena_extend_strategy": 0,
-            "initial_chunk_size_bytes": -1,
-            "max_dead_bytes_per_chunk": -1,
-        }
-    )
-    memory = onnxruntime.OrtMemoryInfo(
-        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    )
-    onnxruntime.create_and_register_allocator(memory, arena)
-
-
 def return_freed_memory() -> None:
     """Give back what loading networks freed: some 50 MB that the GNU C library would keep for later."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
-
-
-def session_options(threads: int) -> Any:
-    """How every network here runs on the CPU, the face detector too: ``onnxruntime.SessionOptions``."""
-    _share_memory()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3  # errors only: warnings would land between the report's lines
-    # Each session has a thread pool. Threads that spin while they wait take the cores from the decoder
-    # and the other workers: on a busy machine sleeping ones measured a quarter less wall time.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    # A planned block for a whole run would lie beside what the run before it left in the arena.
-    options.enable_mem_pattern = False
-    return options
 
 
 class Session:

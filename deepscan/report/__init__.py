@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
-    from deepscan.results import FileReport
+    from deepscan.results import FileReport, RunReport
 
 
 class Report(Protocol):

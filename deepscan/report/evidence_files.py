@@ -21,9 +21,7 @@ from deepscan.errors import UsageError
 from deepscan.report.heatmaps import overlay, png
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
-    from deepscan.inference.evidence import Moment
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import FileReport, Moment, RunReport, TrackReport
 
 NAME_CHARACTERS = 80
 

@@ -23,10 +23,9 @@ from deepscan.results import NOT_NEEDED
 from deepscan.text import counted, listed, moment, percent, span
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
     from deepscan.media import MediaInfo
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import FileReport, RunReport, TrackReport
 
 SPEAKS_FOR = 0.5
 CLOSE = 0.15  # a probability nearer than this to a threshold could easily have fallen on its other side

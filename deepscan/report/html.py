@@ -27,17 +27,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from deepscan.detectors import SPECS
-from deepscan.report.escape import visible
 from deepscan.report.explanation import explain
 from deepscan.report.heatmaps import heat_rgba, png_uri, shrunk, webp_uri
 from deepscan.report.outcome import ACCEPTED, error_without_path, label, totals
 from deepscan.report.timeline import Chart, chart
-from deepscan.text import counted, moment, percent, span
+from deepscan.text import counted, moment, percent, span, visible
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
-    from deepscan.inference.evidence import Moment
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import FileReport, Moment, RunReport, TrackReport
 
 FACES_SHOWN = 12
 OPEN_UP_TO = 3  # a report of so few files shows them unfolded

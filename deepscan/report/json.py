@@ -12,15 +12,13 @@ from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO
 
-from deepscan.report.escape import portable
 from deepscan.report.explanation import Explanation, explain
+from deepscan.text import portable
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
-    from deepscan.faces.unjudged import SkippedFaces
     from deepscan.media import Coverage, MediaInfo
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import FileReport, RunReport, SkippedFaces, TrackReport
 
 SCHEMA_VERSION = "1"
 DECIMALS = 6

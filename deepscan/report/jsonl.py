@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from deepscan.report.json import dumps, explained_file, origin
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
-    from deepscan.results import FileReport
+    from deepscan.results import FileReport, RunReport
 
 
 class JsonlReport:

@@ -12,14 +12,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 from xml.etree import ElementTree
 
-from deepscan.report.escape import visible
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, interruption, label, outcome
-from deepscan.text import percent
+from deepscan.text import percent, visible
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
-    from deepscan.results import FileReport
+    from deepscan.results import FileReport, RunReport
 
 ELEMENTS = {"flagged": "failure", "not_scanned": "error", "passed": "system-out"}
 

@@ -10,14 +10,12 @@ import re
 from typing import TYPE_CHECKING, TextIO
 
 from deepscan.detectors import SPECS
-from deepscan.report.escape import visible
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, label, outcome, totals
-from deepscan.text import counted, listed, percent
+from deepscan.text import counted, listed, percent, visible
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
-    from deepscan.results import FileReport
+    from deepscan.results import FileReport, RunReport
 
 ROWS = 60
 PATH_CHARACTERS = 160

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from deepscan.report.escape import visible
-from deepscan.text import counted
+from deepscan.text import counted, visible
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
     from deepscan.config import FailOn
-    from deepscan.results import FileReport
+    from deepscan.results import FileReport, RunReport
 
 ACCEPTED = "accepted before"
 

@@ -23,16 +23,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote_from_bytes
 
 from deepscan.detectors import SPECS
-from deepscan.report.escape import portable, visible
 from deepscan.report.explanation import SPEAKS_FOR, explain
 from deepscan.report.json import dumps, number
 from deepscan.report.outcome import error_without_path, interruption
-from deepscan.text import counted, percent, span
+from deepscan.text import counted, percent, portable, span, visible
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import FileReport, RunReport, TrackReport
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 FACE_RULE = "deepscan-face"

@@ -15,15 +15,13 @@ from rich.text import Text
 
 from deepscan.detectors import SPECS
 from deepscan.report.drawing import Drawing
-from deepscan.report.escape import visible
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, counts, error_without_path
-from deepscan.text import moment, percent
+from deepscan.text import moment, percent, visible
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
     from deepscan.ensemble import DetectorVerdict
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import FileReport, RunReport, TrackReport
 
 FACES_SHOWN = 4
 WARNINGS_SHOWN = 3

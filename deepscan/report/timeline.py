@@ -20,10 +20,8 @@ from deepscan.report.heatmaps import heat_rgba, png_uri
 from deepscan.text import moment, percent, span
 
 if TYPE_CHECKING:
-    from deepscan.batch import RunReport
     from deepscan.ensemble import Calibration, DetectorVerdict
-    from deepscan.inference.evidence import Activation
-    from deepscan.results import FileReport, TrackReport
+    from deepscan.results import Activation, FileReport, RunReport, TrackReport
 
 T = TypeVar("T")
 

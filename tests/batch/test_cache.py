@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +116,29 @@ def test_every_setting_that_changes_results_is_part_of_the_key(
         {"face_model": tmp_path / "two.onnx"},
         {"weights": write_weights(tmp_path / "w", middle=0.4)},
     ]
-    keys = [fingerprint(replace(config, **changes), "cpu", "int8") for changes in others]
-    keys += [fingerprint(config, *device) for device in (("cpu", "int8"), ("cpu", "fp32"), ("cuda", "fp32"))]
+    others += [{"precision": "fp32"}, {"precision": "fp32", "device": "cuda"}]
+    config = replace(config, device="cpu", precision="int8")
+    keys = [fingerprint(config), *(fingerprint(replace(config, **changes)) for changes in others)]
     assert len(set(keys)) == len(keys)
-    known = fingerprint(config, "cpu", "int8")
-    for same in ({"jobs": 7}, {"threads": 3}, {"fail_on": "uncertain"}, {"timeout": 5}):
-        assert fingerprint(replace(config, **same), "cpu", "int8") == known
+    same: list[dict[str, Any]] = [
+        {"jobs": 7},
+        {"threads": 3},
+        {"fail_on": "uncertain"},
+        {"timeout": 5},
+        {"max_memory": 5},
+        {"max_size": 5},
+        {"exclude": ("*.gif",)},
+        {"cache": tmp_path / "c"},
+        {"baseline": tmp_path / "b"},
+    ]
+    for changes in same:
+        assert fingerprint(replace(config, **changes)) == keys[0]
+    changed = {name for changes in (*others, *same) for name in changes}
+    assert changed == {field.name for field in fields(ScanConfig)}, "a setting is not tried here"
     shutil.copytree(weights, tmp_path / "copy")
-    assert fingerprint(replace(config, weights=tmp_path / "copy"), "cpu", "int8") == known
+    assert fingerprint(replace(config, weights=tmp_path / "copy")) == keys[0]
+    with pytest.raises(UsageError, match="none: this face model cannot be read"):
+        fingerprint(replace(config, face_model=tmp_path / "none"))
 
 
 def test_what_is_no_result_counts_as_unknown(store: batch.ResultStore, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deepscan.cli.exit_codes import exit_code
 from deepscan.config import ScanConfig
-from deepscan.report.escape import visible
 from deepscan.scanner import FileReport, Scanner
+from deepscan.text import visible
 from tests.battery.files import FILES, FileCase
 from tests.battery.runs import RUNS, RunCase, run
 from tests.fixtures.doubles import write_weights

@@ -14,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from deepscan.config import Computed
 from deepscan.detectors import SPECS
 from deepscan.errors import DeviceError, WeightsError
 from deepscan.inference import precision
 from deepscan.inference.precision import float_model
-from deepscan.inference.session import Computed, Session
+from deepscan.inference.session import Session
 from deepscan.inference.tuning import read_tuning
 from deepscan.weights import Weights
 from tests.fixtures.doubles import brightness_net

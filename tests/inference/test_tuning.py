@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from safetensors.numpy import load_file, save_file
 
+from deepscan.config import Computed
 from deepscan.errors import WeightsError
-from deepscan.inference.session import Computed, Session
+from deepscan.inference.session import Session
 from tests.fixtures.small_gend import Encoded
 
 PRECISIONS: tuple[Computed, ...] = ("int8", "fp32", "fp16")

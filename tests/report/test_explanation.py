@@ -10,10 +10,9 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.detectors.spec import Score
 from deepscan.ensemble import DetectorVerdict
-from deepscan.faces.unjudged import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.report.explanation import explain, most_suspicious
-from deepscan.results import NOT_NEEDED
+from deepscan.results import NOT_NEEDED, SkippedFaces
 from deepscan.scanner import FileReport, TrackReport
 from tests.fixtures.sample import CALIBRATION, face, failed, real, run, scanned
 

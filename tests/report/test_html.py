@@ -13,14 +13,14 @@ from html.parser import HTMLParser
 import pytest
 from lxml import html
 
-from deepscan.batch import RunReport
 from deepscan.detectors import SPECS
 from deepscan.detectors.spec import Score
 from deepscan.ensemble import DetectorVerdict
 from deepscan.media import Coverage, MediaInfo
-from deepscan.report.escape import visible
 from deepscan.report.html import FACES_SHOWN, HtmlReport
 from deepscan.report.timeline import LEFT, MARKS, RIGHT, WIDTH
+from deepscan.results import RunReport
+from deepscan.text import visible
 from tests.fixtures.pictures import with_pictures
 from tests.fixtures.sample import ODD_NAMES, REASON, face, failed, real, run, scanned, written
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from deepscan.batch import RunReport
 from deepscan.media import Coverage
 from deepscan.report.json import JsonReport, line_schema, schema
 from deepscan.report.jsonl import JsonlReport
+from deepscan.results import RunReport
 from tests.fixtures.sample import REASON, face, failed, real, run, scanned
 
 EVERYTHING = [

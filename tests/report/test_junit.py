@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from deepscan.batch import RunReport
 from deepscan.config import ScanConfig
-from deepscan.report.escape import visible
 from deepscan.report.junit import JunitReport
+from deepscan.results import RunReport
+from deepscan.text import visible
 from tests.fixtures.sample import ODD_NAMES, face, failed, real, run, scanned, written
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-4.xsd"))

@@ -9,9 +9,9 @@ import pytest
 from lxml import html
 from markdown_it import MarkdownIt
 
-from deepscan.batch import RunReport
-from deepscan.report.escape import visible
 from deepscan.report.markdown import PATH_CHARACTERS, MarkdownReport
+from deepscan.results import RunReport
+from deepscan.text import visible
 from tests.fixtures.sample import ODD_NAMES, face, failed, real, run, scanned, written
 
 UNSURE = scanned("u.mp4", verdict="uncertain", tracks=(face(1, 0.5, "uncertain"),), probability=0.5)

@@ -12,9 +12,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import pytest
 from jsonschema import Draft4Validator
 
-from deepscan.batch import RunReport
 from deepscan.detectors import SPECS
 from deepscan.report.sarif import SarifReport, uri
+from deepscan.results import RunReport
 from tests.fixtures.sample import ODD_NAMES, face, failed, real, run, scanned, written
 
 SCHEMA = Path(__file__).parent / "schemas" / "sarif-2.1.0-rtm.5.json"

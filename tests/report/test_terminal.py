@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from deepscan.batch import RunReport
-from deepscan.faces.unjudged import SkippedFaces
 from deepscan.media import Coverage, MediaInfo
 from deepscan.report.drawing import Drawing
 from deepscan.report.terminal import TerminalReport
+from deepscan.results import RunReport, SkippedFaces
 from deepscan.text import percent
 from tests.fixtures.sample import REASON, face, failed, real, run, scanned
 

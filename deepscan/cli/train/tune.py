@@ -33,16 +33,12 @@ def tune(
     forged ones are made from the genuine ones beside them.
     """
     need_extra()
-    import torch
-
     from deepscan.training.export.encoder import save_tuning
     from deepscan.training.tuning.fit import TuningConfig, tune
     from deepscan.training.tuning.start import start
 
-    if threads:
-        torch.set_num_threads(threads)
     net = start(init)
-    config = TuningConfig(steps=steps, seed=seed, leave_out=leave_out)
+    config = TuningConfig(steps=steps, seed=seed, leave_out=leave_out, threads=threads)
     tune(net, cache, config, lambda line: typer.echo(line, err=True))
     save_tuning(net, out)
     typer.echo(str(out))

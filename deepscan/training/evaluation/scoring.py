@@ -20,10 +20,10 @@ from deepscan.detectors import SPECS
 from deepscan.ensemble import aggregate
 from deepscan.errors import UsageError
 from deepscan.faces.clips import Clip
-from deepscan.faces.tracker import SkippedFaces
 from deepscan.inference.detector import Answer, Detector
 from deepscan.media import Frame
-from deepscan.scanner import FileReport, Scanner, TrackReport
+from deepscan.results import FileReport, SkippedFaces, TrackReport
+from deepscan.scanner import Scanner
 from deepscan.training.data.corpora import Region, Source
 from deepscan.training.data.prepare import within_region
 from deepscan.weights import Manifest, find_root, read_manifest

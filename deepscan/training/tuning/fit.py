@@ -49,12 +49,14 @@ class TuningConfig:
         seed: of crops and batches.
         rate: highest learning rate of the layer normalisations; the head's is ten times as high.
         leave_out: fold whose samples are not learnt from; None learns from all.
+        threads: of the network; 0: as many as PyTorch takes by itself.
     """
 
     steps: int = 200
     seed: int = 0
     rate: float = RATE
     leave_out: int | None = None
+    threads: int = 0
 
 
 def tune(net: GenD, cache: Path, config: TuningConfig, report: Report = lambda line: None) -> None:
@@ -69,6 +71,8 @@ def tune(net: GenD, cache: Path, config: TuningConfig, report: Report = lambda l
     Raises:
         UsageError: the cache lacks genuine or forged faces.
     """
+    if config.threads:
+        torch.set_num_threads(config.threads)
     samples = [sample for sample in load_index(cache) if sample.split == "train" and sample.kind in SPREAD]
     if config.leave_out is not None:
         if not any(sample.fold == config.leave_out for sample in samples):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepscan.batch import survey
 from deepscan.errors import UsageError
+from deepscan.media.discovery import survey
 from deepscan.training.data.corpora.source import Source
 
 LABELS = ("real", "fake")

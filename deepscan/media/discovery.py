@@ -1,4 +1,4 @@
-"""Paths and globs -> the files to scan; see ``lists.py`` for lists of names.
+"""Paths and globs -> the files to scan; see ``batch.name_lists`` for lists of names.
 
 - Directories are walked in full. Hidden files count like any other, because a leading dot must not get a
   file past a gate, and links to directories are followed, each directory once.
@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from deepscan.errors import UsageError
-from deepscan.media import is_media
+from deepscan.media.sniff import is_media
 
 
 @dataclass(frozen=True)

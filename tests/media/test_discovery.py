@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from deepscan import batch, media
-from deepscan.batch import discovery
 from deepscan.cli.exit_codes import exit_code
 from deepscan.config import ScanConfig
 from deepscan.errors import UnreadableMedia, UsageError
+from deepscan.media import discovery
 from deepscan.results import FileReport
 from tests.fixtures.sample import failed
 from tests.fixtures.scanners import Everything
