@@ -2,8 +2,8 @@
 
     python benchmarks/forge.py [--seconds 5] [--processes 2]
 
-Each process forges pairs of single frames, as `deepscan train fit --stills` does: a family drawn by its
-odds, the shared degradation, both halves cut for SOLA (256 px). The faces are the public-domain portrait in
+Each process forges pairs of single frames, as `deepscan train fit --single-frames` does: a manipulation type
+drawn by its odds, the shared degradation, both halves cut for SOLA (256 px). The faces are the public-domain portrait in
 two tones, the generators untrained, which costs the same.
 """
 
@@ -22,9 +22,15 @@ from deepscan.detectors import SPECS
 from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.inference.devices import CPU
-from deepscan.training.data.samples import Faces, forge_pair
-from deepscan.training.synthesis.generators import GENERATORS, Generator, Redrawer, laid_out
-from deepscan.training.synthesis.manipulations import FAMILIES, ODDS, Face, Material, draw_family
+from deepscan.training.data.samples import Faces, synthesize_pair
+from deepscan.training.synthesis.generators import GENERATORS, Generator, Regenerator, laid_out
+from deepscan.training.synthesis.manipulations import (
+    MANIPULATIONS,
+    ODDS,
+    Face,
+    SynthesisInputs,
+    draw_manipulation,
+)
 from deepscan.training.synthesis.retouching import RETOUCHERS
 from deepscan.weights import Weights
 
@@ -50,10 +56,10 @@ def portraits() -> list[Faces]:
     return found
 
 
-def material(faces: list[Faces], generators: list[Redrawer]) -> Material:
+def inputs(faces: list[Faces], generators: list[Regenerator]) -> SynthesisInputs:
     """What the first face can be forged from."""
     own, other = faces
-    return Material(
+    return SynthesisInputs(
         Face(own.frames, own.mesh),
         Face(own.frames, own.mesh),
         [Face(other.frames, other.mesh)],
@@ -68,19 +74,19 @@ def forge_for(seconds: float, seed: int) -> dict[str, list[float]]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     faces = portraits()
-    generators: list[Redrawer] = [
+    generators: list[Regenerator] = [
         laid_out(Generator(spec).eval().requires_grad_(False)) for spec in GENERATORS if spec.split == "train"
     ]
     generators += RETOUCHERS
     rng = np.random.default_rng(seed)
-    spent: dict[str, list[float]] = {family: [] for family in FAMILIES}
+    spent: dict[str, list[float]] = {manipulation: [] for manipulation in MANIPULATIONS}
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
-        pool = material(faces, generators)
-        family = draw_family(pool, rng)
+        pool = inputs(faces, generators)
+        manipulation = draw_manipulation(pool, rng)
         at = time.perf_counter()
-        forge_pair(faces[0], pool, SPEC, rng, family=family)
-        spent[family].append(time.perf_counter() - at)
+        synthesize_pair(faces[0], pool, SPEC, rng, manipulation=manipulation)
+        spent[manipulation].append(time.perf_counter() - at)
     return spent
 
 
@@ -97,11 +103,13 @@ def main() -> None:
     rate = 2 * sum(sum(map(len, run.values())) / sum(map(sum, run.values())) for run in runs)
     print(f"{rate:.0f} images per second with {args.processes} processes ({made} pairs)")
     rows = {}
-    for family in FAMILIES:
-        times = [seconds for run in runs for seconds in run[family]]
+    for manipulation in MANIPULATIONS:
+        times = [seconds for run in runs for seconds in run[manipulation]]
         if times:
-            rows[family] = 1000 * float(np.median(times))
-            print(f"  {family:12} {ODDS[family]:4.0%} of pairs, {rows[family]:6.1f} ms a pair (median)")
+            rows[manipulation] = 1000 * float(np.median(times))
+            print(
+                f"  {manipulation:12} {ODDS[manipulation]:4.0%} of pairs, {rows[manipulation]:6.1f} ms a pair (median)"
+            )
     if args.json:
         args.json.write_text(
             json.dumps({"images_per_s": rate, "ms_per_pair": rows}, indent=1), encoding="utf-8"

@@ -4,8 +4,8 @@
 
 FILE is what `deepscan train fit --init` takes. Beside the families, on every second face: `enlarged` are
 re-syntheses and animations whose generators are the cache's networks that enlarge pictures (`deepscan train
-generators --enlarger`), `retouched` the same with retouchers that training does not have. `--enlarger` names
-more such networks, say some that no detector has learnt from: each redraws these faces, too, under its file's
+generators --super-resolver`), `retouched` the same with retouchers that training does not have. `--super-resolver`
+names more such networks, say some that no detector has learnt from: each redraws these faces, too, under its file's
 name.
 """
 
@@ -24,12 +24,12 @@ from deepscan.training.config import TrainConfig
 from deepscan.training.data.prepare import Sample, load_index
 from deepscan.training.data.samples import FixedPairs
 from deepscan.training.fit.initial_weights import start_from
-from deepscan.training.fit.step import lay_out
+from deepscan.training.fit.step import to_channels_last
 from deepscan.training.fit.validation import scores_of, separation, validate
 from deepscan.training.networks import Net, build
-from deepscan.training.synthesis.generators import FOLDER, Redrawer
+from deepscan.training.synthesis.generators import FOLDER, Regenerator
 from deepscan.training.synthesis.retouching import Retoucher
-from deepscan.training.synthesis.super_resolution import Enlarger, load_enlargers
+from deepscan.training.synthesis.super_resolution import SuperResolver, load_super_resolvers
 
 REDRAWN = ("resynthesis", "animation")
 RETOUCHERS = (
@@ -39,16 +39,18 @@ RETOUCHERS = (
 
 
 @torch.inference_mode()
-def redrawn(
-    net: Net, cache: Path, samples: Sequence[Sample], name: str, generators: Sequence[Redrawer]
+def regenerated(
+    net: Net, cache: Path, samples: Sequence[Sample], name: str, generators: Sequence[Regenerator]
 ) -> dict[str, float]:
     """AUC on pairs that these generators redrew; nothing without any."""
     if not generators:
         return {}
     faces = [sample for sample in samples if sample.split == "val"][::2]
-    pairs = FixedPairs(cache, faces, net.spec, families=REDRAWN, stills=True, generators=list(generators))
-    real, families = scores_of(net, (pairs.named(number) for number in range(len(pairs))))
-    everything = [score for scores in families.values() for score in scores]
+    pairs = FixedPairs(
+        cache, faces, net.spec, manipulations=REDRAWN, single_frames=True, generators=list(generators)
+    )
+    real, manipulations = scores_of(net, (pairs.named(number) for number in range(len(pairs))))
+    everything = [score for scores in manipulations.values() for score in scores]
     return {name: separation(real, everything), f"{name}_pairs": float(len(everything))}
 
 
@@ -57,23 +59,25 @@ def main() -> None:
     parser.add_argument("detector", choices=sorted(SPECS))
     parser.add_argument("cache", type=Path)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    parser.add_argument("--enlarger", type=Path, action="append", default=[], help="ONNX; repeatable")
+    parser.add_argument("--super-resolver", type=Path, action="append", default=[], help="ONNX; repeatable")
     arguments = parser.parse_args()
-    unseen = {path.stem: [Enlarger(path)] for path in arguments.enlarger}
+    unseen = {path.stem: [SuperResolver(path)] for path in arguments.super_resolver}
     samples = load_index(arguments.cache)
     for file in arguments.files:
         net = build(arguments.detector)
         start_from(net, file)
         module = cast(nn.Module, net)
-        lay_out(module)
-        config = TrainConfig(arguments.detector, steps=1, stills=True)
+        to_channels_last(module)
+        config = TrainConfig(arguments.detector, steps=1, single_frames=True)
         figures = (
             validate(net, config, arguments.cache, samples)
-            | redrawn(net, arguments.cache, samples, "enlarged", load_enlargers(arguments.cache / FOLDER))
-            | redrawn(net, arguments.cache, samples, "retouched", RETOUCHERS)
+            | regenerated(
+                net, arguments.cache, samples, "enlarged", load_super_resolvers(arguments.cache / FOLDER)
+            )
+            | regenerated(net, arguments.cache, samples, "retouched", RETOUCHERS)
         )
         for name, network in unseen.items():
-            figures |= redrawn(net, arguments.cache, samples, name, network)
+            figures |= regenerated(net, arguments.cache, samples, name, network)
         print(file, *(f"{name} {value:.3f}" for name, value in figures.items()), sep="  ", flush=True)
 
 

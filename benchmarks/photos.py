@@ -18,7 +18,7 @@ QUALITY = 92
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make photos of the videos of a corpus.")
-    parser.add_argument("corpus", type=Path, help="CSV as `deepscan train rehearse` writes it")
+    parser.add_argument("corpus", type=Path, help="CSV as `deepscan train synthetic-test-set` writes it")
     parser.add_argument("output", type=Path, help="folder for the photos and their corpus.csv")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

@@ -28,13 +28,13 @@ from deepscan.detectors import gend
 from deepscan.detectors.gml.network import Gml
 from deepscan.training.config import TrainConfig
 from deepscan.training.data.prepare import Sample, load_index
-from deepscan.training.data.samples import Batch, forge_pair, join_pairs, load_faces, sampling_odds
+from deepscan.training.data.samples import Batch, join_pairs, load_faces, sampling_odds, synthesize_pair
 from deepscan.training.export.onnx import ScoreGap, export_onnx
 from deepscan.training.export.weights_folder import Shipped, bring_face_models, enter_detector
-from deepscan.training.fit.step import lay_out, optimize, optimizer_of, rate_at
+from deepscan.training.fit.step import optimize, optimizer_of, rate_at, to_channels_last
 from deepscan.training.provenance import Provenance
 from deepscan.training.synthesis.degradation import Degradation
-from deepscan.training.synthesis.manipulations import Face, Material
+from deepscan.training.synthesis.manipulations import Face, SynthesisInputs
 
 SPEC = replace(gend.SPEC, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PAIRS, RATE, WARMUP, SEED = 8, 2e-4, 20, 1
@@ -97,8 +97,13 @@ class SelfBlends(IterableDataset[Batch]):
             whole = load_faces(self._cache / sample.folder)
             one = whole.take(rng.integers(len(whole.frames), size=1))
             face = Face(one.frames, one.mesh)
-            yield forge_pair(
-                one, Material(face, face), SPEC, rng, family="self-blend", degradation=plain_faults(rng)
+            yield synthesize_pair(
+                one,
+                SynthesisInputs(face, face),
+                SPEC,
+                rng,
+                manipulation="self-blend",
+                degradation=plain_faults(rng),
             )
 
 
@@ -120,7 +125,7 @@ def fit(cache: Path, trunk: Path, steps: int, threads: int) -> PlainXception:
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     net = PlainXception(trunk)
-    lay_out(net)
+    to_channels_last(net)
     net.train()
     config = TrainConfig(SPEC.name, steps=steps, pairs=PAIRS, rate=RATE, warmup=WARMUP)
     optimizer = optimizer_of(config, net.parameters())

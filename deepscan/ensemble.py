@@ -323,6 +323,6 @@ def file_verdict(
     known = [probability for probability in probabilities if probability is not None]
     if not known:
         return "uncertain", None
-    said = verdict(max(known), *thresholds)
+    outcome = verdict(max(known), *thresholds)
     whole = whole and len(known) == len(probabilities)
-    return ("uncertain" if said == "real" and not whole else said), max(known)
+    return ("uncertain" if outcome == "real" and not whole else outcome), max(known)

@@ -90,9 +90,9 @@ def named(error: BaseException) -> str | None:
     """The limit that an error, or what caused it, comes from; None where it is no limit."""
     seen: BaseException | None = error
     while seen is not None:
-        said = _named(seen)
-        if said is not None:
-            return said
+        sentence = _named(seen)
+        if sentence is not None:
+            return sentence
         seen = seen.__cause__ or seen.__context__
     return None
 

@@ -22,10 +22,10 @@ from deepscan.faces.clips import Clip, ClipCutter, Thumbnails
 from deepscan.faces.people import judged_together
 from deepscan.faces.tracker import FaceEngine, FaceTrack, FaceTracker
 from deepscan.inference import loading
-from deepscan.inference.detector import Answer, Detector
+from deepscan.inference.detector import ClipOutput, Detector
 from deepscan.inference.devices import CPU
 from deepscan.inference.evidence import EvidenceKeeper
-from deepscan.inference.scheduler import Cascade, Panel
+from deepscan.inference.scheduler import FastScheduler, Scheduler
 from deepscan.inference.session import Network, side_by_side
 from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
@@ -79,12 +79,12 @@ class Scanner:
             status, error = "unreadable", f"{path} cannot be read ({failure.strerror or failure})"
         except ScoreError as failure:
             raise ScoreError(f"{path}: {failure}") from failure
-        said: tuple[Verdict | None, float | None] = None, None
+        outcome: tuple[Verdict | None, float | None] = None, None
         if status in ("scanned", "partial"):
             whole = status == "scanned" and not any(faces.large for faces in skipped)
-            said = ensemble.file_verdict([t.probability for t in tracks], self.thresholds, whole=whole)
+            outcome = ensemble.file_verdict([t.probability for t in tracks], self.thresholds, whole=whole)
         seconds = time.perf_counter() - started
-        return FileReport(str(path), status, *said, coverage, tracks, skipped, info, error, seconds)
+        return FileReport(str(path), status, *outcome, coverage, tracks, skipped, info, error, seconds)
 
     def _look(
         self, parts: Iterable[tuple[str, Iterator[Frame]]]
@@ -97,7 +97,7 @@ class Scanner:
         seen: list[tuple[str, FaceTrack, ClipCutter]] = []
         skipped: list[SkippedFaces] = []
         fused = []
-        with self._panel(keeper) as panel:
+        with self._scheduler(keeper) as scheduler:
             for part, frames in parts:
                 tracker = FaceTracker(
                     self._engine,
@@ -109,36 +109,36 @@ class Scanner:
                 for frame, faces in tracker.follow(media.prefetch(frames) if self._decode_ahead else frames):
                     cutter.add(frame, faces)
                     thumbnails.add(frame, faces)
-                    panel.hear(cutter.take())
-                panel.hear(cutter.take(last=True))
+                    scheduler.submit(cutter.take())
+                scheduler.submit(cutter.take(last=True))
                 seen += [(part, track, cutter) for track in tracker.tracks]
                 skipped += [replace(faces, part=part) for faces in tracker.skipped]
             for _, track, cutter in seen:
                 calibration = self.calibration.at(track.width_px, still=len(track.times_s) == 1)
-                own, idle = panel.scores(track.id, calibration), panel.not_run(track.id)
+                own, idle = scheduler.scores(track.id, calibration), scheduler.not_run(track.id)
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
                 fused.append(ensemble.fuse(track.id, own, reasons, calibration))
-            embeddings = [panel.embedding(track.id) for _, track, _ in seen]
+            embeddings = [scheduler.embedding(track.id) for _, track, _ in seen]
         fused = judged_together(fused, [track for _, track, _ in seen], embeddings, self.calibration)
         reports = []
         for (part, track, _), judged in zip(seen, ensemble.weigh_tracks(fused), strict=True):
             p = judged.probability
             p = None if p is None else self.calibration.held(p, track.width_px, self.thresholds)
-            said = None if p is None else ensemble.verdict(p, *self.thresholds)
+            verdict = None if p is None else ensemble.verdict(p, *self.thresholds)
             pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
             what = judged.detectors, track.width_px
             place = track.id, track.start_s, track.end_s
-            reports.append(TrackReport(*place, p, said, *what, *pictures, judged.person, part))
+            reports.append(TrackReport(*place, p, verdict, *what, *pictures, judged.person, part))
         return tuple(reports), tuple(skipped)
 
-    def _panel(self, keeper: EvidenceKeeper | None) -> Panel:
+    def _scheduler(self, keeper: EvidenceKeeper | None) -> Scheduler:
         """Asks the detectors about one file's clips, some side by side."""
 
-        def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+        def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
             return self._detectors[name].answer(clips, maps=keeper is not None)
 
         batches = {name: detector.batch for name, detector in self._detectors.items()}
         if self.config.fast:
-            return Cascade(ask, batches, at_once=self._at_once, keeper=keeper)
-        return Panel(ask, batches, at_once=self._at_once, keeper=keeper)
+            return FastScheduler(ask, batches, at_once=self._at_once, keeper=keeper)
+        return Scheduler(ask, batches, at_once=self._at_once, keeper=keeper)

@@ -37,7 +37,7 @@ COLUMNS = ("file", "label", "identity", "source", "licence")
 
 
 @dataclass(frozen=True)
-class Sitting:
+class PortraitParameters:
     """One draw of what makes a portrait.
 
     Attributes:
@@ -55,9 +55,9 @@ class Sitting:
     subsampling: int
 
     @staticmethod
-    def draw(rng: np.random.Generator) -> Sitting:
+    def draw(rng: np.random.Generator) -> PortraitParameters:
         """Sizes and qualities of official portraits."""
-        return Sitting(
+        return PortraitParameters(
             noise=rng.standard_normal(STYLE).astype(np.float32),
             truncation=float(rng.uniform(0.5, 1.0)),
             face_px=float(rng.uniform(*FACE_PX)),
@@ -94,7 +94,7 @@ def portraits(folder: Path, count: int, seed: int) -> Iterator[bytes]:
     mapping.reshape([1, STYLE])
     one = core.compile_model(mapping, "CPU")
     for number in range(count):
-        sitting = Sitting.draw(np.random.default_rng((seed, number)))
+        sitting = PortraitParameters.draw(np.random.default_rng((seed, number)))
         style = mean + sitting.truncation * (one([sitting.noise[None]])[0] - mean)
         yield sitting.developed(_rgb(synthesis([style])[0][0]))
 

@@ -40,7 +40,7 @@ class _Waiting:
 
     pixels: NDArray[np.uint8]
     since_s: float = field(default_factory=time.monotonic)
-    said: Future[Outputs] = field(default_factory=Future)
+    result: Future[Outputs] = field(default_factory=Future)
 
 
 class Batcher:
@@ -85,8 +85,8 @@ class Batcher:
         with self._changed:
             self._queues[kind].extend(waiting)
             self._changed.notify_all()
-        said = [clip.said.result() for clip in waiting]
-        return {name: np.stack([one[name] for one in said]) for name in outputs}
+        results = [clip.result.result() for clip in waiting]
+        return {name: np.stack([one[name] for one in results]) for name in outputs}
 
     def _work(self) -> None:
         while True:
@@ -127,7 +127,7 @@ class Batcher:
     def _run(self, detector: str, clips: list[_Waiting], outputs: Sequence[str]) -> None:
         found = self.networks[detector].run(np.stack([clip.pixels for clip in clips]), outputs)
         for place, clip in enumerate(clips):
-            clip.said.set_result({name: values[place] for name, values in found.items()})
+            clip.result.set_result({name: values[place] for name, values in found.items()})
 
     def _run_alone(self, detector: str, clip: _Waiting, outputs: Sequence[str]) -> None:
         try:
@@ -138,5 +138,5 @@ class Batcher:
 
 def _fail(clips: Sequence[_Waiting], error: BaseException) -> None:
     for clip in clips:
-        if not clip.said.done():
-            clip.said.set_exception(error)
+        if not clip.result.done():
+            clip.result.set_exception(error)

@@ -4,7 +4,7 @@ Beside a GPU every worker decodes, finds faces and cuts clips, as ever, and a cr
 networks are elsewhere: one process owns the GPU and puts clips of several workers into batches.
 
 A worker's line carries one question at a time: a ``Question`` as JSON, the clips as they lie in memory, then
-an ``Answer`` and its arrays. Nothing is pickled, so that a worker that a hostile file has taken over cannot
+an ``Reply`` and its arrays. Nothing is pickled, so that a worker that a hostile file has taken over cannot
 make the other end run code. A pipe is fast enough: a file's clips are some 30 MB.
 """
 
@@ -59,7 +59,7 @@ class Question(msgspec.Struct):
     outputs: tuple[str, ...]
 
 
-class Answer(msgspec.Struct):
+class Reply(msgspec.Struct):
     """Type and shape of each array that follows, or what went wrong and the name of the error's class."""
 
     arrays: list[tuple[str, tuple[int, ...]]] = []
@@ -133,13 +133,13 @@ def _answer(line: Connection, batcher: Batcher) -> None:
 
 def _ask(
     batcher: Batcher, question: Question, pixels: NDArray[np.uint8]
-) -> tuple[Answer, Sequence[NDArray[Any]]]:
+) -> tuple[Reply, Sequence[NDArray[Any]]]:
     try:
         found = batcher.ask(question.detector, pixels, question.outputs)
     except Exception as error:
-        return Answer(error=str(error), kind=type(error).__name__), ()
+        return Reply(error=str(error), kind=type(error).__name__), ()
     arrays = [found[name] for name in question.outputs]
-    return Answer([(array.dtype.str, array.shape) for array in arrays]), arrays
+    return Reply([(array.dtype.str, array.shape) for array in arrays]), arrays
 
 
 class ServedNetwork:
@@ -176,7 +176,7 @@ class _Line:
             try:
                 self._line.send_bytes(msgspec.json.encode(question))
                 self._line.send_bytes(np.ascontiguousarray(pixels).tobytes())
-                answer = msgspec.json.decode(self._line.recv_bytes(), type=Answer)
+                answer = msgspec.json.decode(self._line.recv_bytes(), type=Reply)
                 if answer.error is not None:
                     raise error_of(answer.kind, answer.error)
                 values = [

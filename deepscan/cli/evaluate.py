@@ -94,7 +94,7 @@ def evaluate(
         if scores is None:
             raise UsageError("--folds keeps the scores of every fold; name a file with --scores.")
         with counted("scoring", 2 * len(rows)) as progress:
-            kept = score_by_folds(rows, folds, scores, lambda f: progress.said(_line(f)), weights=weights)
+            kept = score_by_folds(rows, folds, scores, lambda f: progress.advance(_line(f)), weights=weights)
         fitted = fit(kept)
         report(list(out_of_fold(fitted)), fitted.calibration, plots, worst_files, out)
         return
@@ -104,7 +104,7 @@ def evaluate(
     with counted("scoring", len(rows)) as progress:
         if scores is None:
             for file in score_files(rows, scanner):
-                progress.said(_line(file))
+                progress.advance(_line(file))
                 files.append(file)
         else:
             kept = resume_scores(
@@ -112,7 +112,7 @@ def evaluate(
                 rows,
                 lambda: scanner,
                 scanner.weights.manifest,
-                lambda file: progress.said(_line(file)),
+                lambda file: progress.advance(_line(file)),
                 shuffled=shuffle_frames,
             )
             # Scores outlive a calibration.
@@ -146,8 +146,8 @@ def report(
 
 
 def _line(file: ScoredFile) -> str:
-    said = "no score" if file.probability is None else f"{file.probability:.3f}"
-    return f"{'fake' if file.label else 'real'}  {said:>8}  {file.status:<10} {file.file}"
+    verdict = "no score" if file.probability is None else f"{file.probability:.3f}"
+    return f"{'fake' if file.label else 'real'}  {verdict:>8}  {file.status:<10} {file.file}"
 
 
 def write_evaluation(result: Evaluation, stream: TextIO) -> None:

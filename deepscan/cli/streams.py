@@ -26,12 +26,12 @@ def prepare() -> None:
 
 def fit_columns(environment: MutableMapping[str, str]) -> None:
     """Rich and Typer lay out for ``COLUMNS`` whatever it says, nothing at all for 0."""
-    said = environment.get("COLUMNS", "").strip()
-    if not said:
+    columns = environment.get("COLUMNS", "").strip()
+    if not columns:
         return
-    if not said.isdigit() or int(said) == 0:
+    if not columns.isdigit() or int(columns) == 0:
         del environment["COLUMNS"]
-    elif int(said) < NARROWEST:
+    elif int(columns) < NARROWEST:
         environment["COLUMNS"] = str(NARROWEST)
 
 

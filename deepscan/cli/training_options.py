@@ -48,12 +48,12 @@ EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
 
 
 class Counted:
-    """Lines on stderr, under them a bar where somebody is watching; ``said`` counts one item."""
+    """Lines on stderr, under them a bar where somebody is watching; ``advance`` counts one item."""
 
     def __init__(self, bar: Progress | None) -> None:
         self._bar = bar
 
-    def said(self, line: str) -> None:
+    def advance(self, line: str) -> None:
         """Print one item's line and count it."""
         if self._bar is None:
             typer.echo(line, err=True)
@@ -95,11 +95,11 @@ def check_detector(detector: str) -> None:
         raise UsageError(f"there is no detector {detector!r}; choose from {', '.join(SPECS)}.")
 
 
-def named_detectors(said: list[str], *, tuned: bool = False) -> list[str]:
+def named_detectors(names: list[str], *, tuned: bool = False) -> list[str]:
     """The detectors that were named, each once; ``all`` is all.
 
     Args:
-        said: names.
+        names: of detectors, or ``all``.
         tuned: whether that may be one which is tuned and not fitted.
 
     Raises:
@@ -107,22 +107,23 @@ def named_detectors(said: list[str], *, tuned: bool = False) -> list[str]:
     """
     from deepscan.detectors import SPECS
 
-    if said == ["all"]:
+    if names == ["all"]:
         return [name for name in SPECS if tuned or name != TUNED]
-    for name in said:
+    for name in names:
         check_detector(name)
         if name == TUNED and not tuned:
             raise UsageError(f"{TUNED} is tuned, not fitted: `deepscan train tune --cache CACHE --out FILE`.")
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(names))
 
 
-def known_families(names: list[str]) -> tuple[str, ...]:
-    """The families of forgeries that were named. Raises UsageError where one does not exist."""
-    from deepscan.training.synthesis.manipulations import FAMILIES
+def known_manipulations(names: list[str]) -> tuple[str, ...]:
+    """The manipulation types that were named. Raises UsageError where one does not exist."""
+    from deepscan.training.synthesis.manipulations import MANIPULATIONS
 
     for name in names:
-        if name not in FAMILIES:
-            raise UsageError(f"there is no family {name!r} of forgeries; choose from {', '.join(FAMILIES)}.")
+        if name not in MANIPULATIONS:
+            known = ", ".join(MANIPULATIONS)
+            raise UsageError(f"there is no manipulation type {name!r}; choose from {known}.")
     return tuple(names)
 
 

@@ -20,7 +20,7 @@ EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ClipOutput:
     """What a network said of one clip; ``maps``: its evidence by name, without the batch axis.
 
     ``embedding``: ``(D,)`` float32 of length 1, alike for crops of one person; None where it has none.
@@ -46,7 +46,7 @@ class Detector:
         """The scores of ``answer``."""
         return [answer.score for answer in self.answer(clips)]
 
-    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[Answer]:
+    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
         """One answer per clip, in the order given, with the network's evidence maps where they are wanted.
 
         On a CPU clips run one at a time: a clip's score then never depends on its neighbours, and memory
@@ -63,7 +63,7 @@ class Detector:
                 answers += self._answer(run[first : first + self.batch], maps)
         return answers
 
-    def _answer(self, clips: Sequence[Clip], with_maps: bool) -> list[Answer]:
+    def _answer(self, clips: Sequence[Clip], with_maps: bool) -> list[ClipOutput]:
         single = self.spec.sampling is Sampling.SINGLE
         pixels = np.stack([clip.pixels[0] if single else clip.pixels for clip in clips])
         # A model made elsewhere may lack some maps; it still has a score.
@@ -77,7 +77,7 @@ class Detector:
                 f"not ({len(clips)},)."
             )
         return [
-            Answer(
+            ClipOutput(
                 clip,
                 self._score(clip, float(outputs["probability"][place])),
                 {name: outputs[name][place] for name in maps},

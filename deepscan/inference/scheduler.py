@@ -25,23 +25,23 @@ from deepscan.detectors.spec import Score
 from deepscan.ensemble import Calibration, aggregate, fuse_logits, sigmoid
 from deepscan.faces.clips import Clip
 from deepscan.faces.people import mean_embedding
-from deepscan.inference.detector import Answer
+from deepscan.inference.detector import ClipOutput
 from deepscan.inference.evidence import EvidenceKeeper
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
 # GenD says most; the others by CPU seconds for 10 s with one face (benchmarks/nets.py): 0.1, 0.1,
 # 0.3, 0.5 and 2.0.
-ASKED_IN_ORDER = ("gend", "local_features", "resnet3d", "global_local", "sola", "gml")
-NO_SAY = "not run: it has no say in the verdict (--fast)"
+FAST_ORDER = ("gend", "local_features", "resnet3d", "global_local", "sola", "gml")
+WEIGHT_ZERO = "not run: it has no say in the verdict (--fast)"
 
 AHEAD = 16
 """Questions that may wait for an answer while the next clips are cut: two windows' worth, 20 MB at most."""
 
-Ask = Callable[[str, Sequence[Clip]], Sequence[Answer]]
+Ask = Callable[[str, Sequence[Clip]], Sequence[ClipOutput]]
 
 
-class Panel:
+class Scheduler:
     """Every detector scores every clip as soon as there are enough of them.
 
     Answers are taken in the order of the questions, however many are asked at once. Use it in a ``with``
@@ -69,11 +69,11 @@ class Panel:
         self._keeper = keeper
         self._threads = ThreadPoolExecutor(at_once, "networks") if at_once > 1 else None
         self._gathered: dict[str, list[Clip]] = defaultdict(list)
-        self._asked: deque[tuple[str, Future[Sequence[Answer]]]] = deque()
+        self._asked: deque[tuple[str, Future[Sequence[ClipOutput]]]] = deque()
         self._scores: dict[int, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
         self._embeddings: dict[int, list[NDArray[np.float32]]] = defaultdict(list)
 
-    def __enter__(self) -> Panel:
+    def __enter__(self) -> Scheduler:
         return self
 
     def __exit__(
@@ -82,7 +82,7 @@ class Panel:
         if self._threads:
             self._threads.shutdown(cancel_futures=True)
 
-    def hear(self, clips: Iterable[tuple[str, Clip]]) -> None:
+    def submit(self, clips: Iterable[tuple[str, Clip]]) -> None:
         """Take the clips that are complete, each with its detector's name."""
         for name, clip in clips:
             self._gathered[name].append(clip)
@@ -119,7 +119,7 @@ class Panel:
             name, answers = self._asked.popleft()
             self._take(name, answers.result())
 
-    def _take(self, name: str, answers: Sequence[Answer]) -> None:
+    def _take(self, name: str, answers: Sequence[ClipOutput]) -> None:
         for answer in answers:
             self._scores[answer.clip.track_id][name].append(answer.score)
             if answer.embedding is not None:
@@ -132,7 +132,7 @@ class Panel:
         return {}
 
 
-class Cascade(Panel):
+class FastScheduler(Scheduler):
     """Keeps the clips until the file has ended, then asks about each track as many detectors as it takes.
 
     Memory: a sampled file has at most 12 windows, so at most 25 MB of clips a face.
@@ -151,19 +151,19 @@ class Cascade(Panel):
         self._not_run: dict[int, dict[str, str]] = {}
         self._tracks: set[int] = set()
 
-    def hear(self, clips: Iterable[tuple[str, Clip]]) -> None:
+    def submit(self, clips: Iterable[tuple[str, Clip]]) -> None:
         for name, clip in clips:
             self._waiting[clip.track_id][name].append(clip)
             self._tracks.add(clip.track_id)
 
     def scores(self, track_id: int, calibration: Calibration) -> dict[str, list[Score]]:
         waiting = self._waiting.pop(track_id, {})
-        for name in sorted(waiting, key=ASKED_IN_ORDER.index):
+        for name in sorted(waiting, key=FAST_ORDER.index):
             reason = self._reason_not_to_ask(name, track_id, calibration)
             if reason is not None:
                 self._not_run.setdefault(track_id, {})[name] = reason
                 continue
-            super().hear((name, clip) for clip in waiting[name])
+            super().submit((name, clip) for clip in waiting[name])
             super().scores(track_id, calibration)  # the next detector is asked or not for what this one says
         return super().scores(track_id, calibration)
 
@@ -172,7 +172,7 @@ class Cascade(Panel):
 
     def _reason_not_to_ask(self, name: str, track_id: int, calibration: Calibration) -> str | None:
         if calibration.detectors[name].weight == 0:
-            return NO_SAY
+            return WEIGHT_ZERO
         said = self._scores[track_id].items()
         logits = {other: aggregate([s.probability for s in scores]) for other, scores in said if scores}
         fused = fuse_logits(logits, calibration)

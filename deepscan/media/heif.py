@@ -59,7 +59,7 @@ def open_heif(path: Path) -> Image.Image:
 
 def said_by_ffmpeg(path: Path) -> list[str]:
     """What FFmpeg has to complain of in the coded pictures of a HEIC photo; each sentence once."""
-    said: list[str] = []
+    messages: list[str] = []
     try:
         with open_container(path) as container:
             FFMPEG_LOG.take()
@@ -70,11 +70,11 @@ def said_by_ffmpeg(path: Path) -> list[str]:
                 try:
                     packet.decode()
                 except (av.FFmpegError, ValueError) as error:
-                    said.append(str(error))
+                    messages.append(str(error))
     except (UnreadableMedia, av.FFmpegError, ValueError):
         pass  # of a photo that FFmpeg cannot part into its pictures, libheif has the only word
-    said += [line.text for line in FFMPEG_LOG.take() if line.source == "hevc"]
-    return list(dict.fromkeys(said))
+    messages += [line.text for line in FFMPEG_LOG.take() if line.source == "hevc"]
+    return list(dict.fromkeys(messages))
 
 
 def unread_pictures(path: Path, count: int) -> int:

@@ -17,7 +17,7 @@ from deepscan.media.container import MAX_PIXELS
 from deepscan.media.frame_selector import Choice, Picker
 from deepscan.media.heif import AVIF, HEIF, open_heif, said_by_ffmpeg, still_format, unread_pictures
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.integrity.containers import Bytes, Note, loose_ends
+from deepscan.media.integrity.containers import Bytes, Note, trailing_data
 from deepscan.media.integrity.containers.jpeg import NO_END
 from deepscan.media.integrity.containers.tiff import is_camera_raw
 from deepscan.media.integrity.jpeg_end import ALL_THERE, mended
@@ -127,11 +127,13 @@ def photo_frames(
     held: tuple[float, Choice | None, Image.Image] | None = None
     with _open(path, name) as image:
         if info.kind == "image":
-            with overheard(name == "TIFF") as said:
+            with overheard(name == "TIFF") as messages:
                 rgb = _page(path, image, number)
-            if said:
-                coverage.errors_reported += len(said)
-                coverage.warnings.append(f"libtiff reports damage: {said[0].partition(': ')[2] or said[0]}")
+            if messages:
+                coverage.errors_reported += len(messages)
+                coverage.warnings.append(
+                    f"libtiff reports damage: {messages[0].partition(': ')[2] or messages[0]}"
+                )
             coverage.frames_decoded = 1
             coverage.finished = True
             yield Frame(0, 0.0, rgb, 0, True)
@@ -165,7 +167,7 @@ def photo_frames(
 
 def _check(path: Path, info: MediaInfo, coverage: Coverage) -> None:
     """Is the file whole? What is not goes into ``coverage``."""
-    sentences = loose_ends(path, info.container)
+    sentences = trailing_data(path, info.container)
     if NO_END in sentences and mended(path):
         sentences = [ALL_THERE]
     if info.container == HEIF.lower():

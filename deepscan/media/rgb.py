@@ -61,8 +61,8 @@ class Turn:
 
 def pixel_aspect(stream: VideoStream) -> float:
     """Width of a stored pixel over its height; 1 where nothing, or nothing sensible, is said."""
-    said = stream.sample_aspect_ratio
-    aspect = float(said) if said else 1.0
+    declared = stream.sample_aspect_ratio
+    aspect = float(declared) if declared else 1.0
     return aspect if 1 / _OBLONG <= aspect <= _OBLONG else 1.0
 
 

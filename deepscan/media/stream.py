@@ -37,7 +37,7 @@ class Head:
         decoder: of that stream, as it stands after these packets.
         packets: of all streams.
         pictures: what came of each packet of the picture, in order.
-        said: FFmpeg's error lines while it opened the file.
+        messages: FFmpeg's error lines while it opened the file.
         unpack: what packets of the picture go through.
         shown: where in the file the frames lie that players show, if an edit list hides others.
     """
@@ -47,7 +47,7 @@ class Head:
     decoder: VideoCodecContext
     packets: list[Packet[Stream]]
     pictures: list[tuple[Packet[VideoStream], list[VideoFrame]]]
-    said: list[LogLine]
+    messages: list[LogLine]
     unpack: Unpack
     shown: frozenset[int] | None = None
 
@@ -67,10 +67,12 @@ def begin_video(path: Path, number: int = 0) -> tuple[MediaInfo, Head | None]:
     """
     container, shown = open_whole(path)
     try:
-        said = FFMPEG_LOG.take()
+        messages = FFMPEG_LOG.take()
         stream = picture_stream(container, path, number)
         unpack = Unpack(stream)
-        head = Head(container, stream, open_decoder(stream), [], [], said, unpack, shown.get(stream.index))
+        head = Head(
+            container, stream, open_decoder(stream), [], [], messages, unpack, shown.get(stream.index)
+        )
         first, whole = _first_frame(head)
         if first is None and not head.pictures and container.format.name == "mpegts":
             raise EmptyTrack(f"{path} holds a video track with nothing in it; there is nothing to look at.")

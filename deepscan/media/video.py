@@ -27,7 +27,7 @@ from deepscan.media.container import FFMPEG_LOG
 from deepscan.media.edit_lists import Unpack, open_whole
 from deepscan.media.frame_selector import Choice, Picker
 from deepscan.media.info import END_TOLERANCE_S, Coverage, Frame, MediaInfo, SamplingPlan
-from deepscan.media.integrity.containers import Note, loose_ends
+from deepscan.media.integrity.containers import Note, trailing_data
 from deepscan.media.integrity.monitor import Health
 from deepscan.media.nvdec import open_on_gpu
 from deepscan.media.rgb import Turns, pixel_aspect, upright_rgb
@@ -56,8 +56,8 @@ def video_frames(
     head = head or _opened(path, coverage, number, nvdec=nvdec)
     with head.container:
         health = Health(info, head, coverage)
-        health.heard(head.said)
-        for sentence in loose_ends(path, info.container):
+        health.heard(head.messages)
+        for sentence in trailing_data(path, info.container):
             (health.warn if isinstance(sentence, Note) else health.damage)(sentence)
         yield from _Reader(head, info, plan, coverage, health).frames()
     if not coverage.frames_decoded:
@@ -70,8 +70,8 @@ def _opened(path: Path, coverage: Coverage, number: int, *, nvdec: bool) -> Head
         container.close()
         container = open_on_gpu(path, coverage, number=number, hidden=bool(shown))
     stream = picture_stream(container, path, number)
-    said, decoder = FFMPEG_LOG.take(), open_decoder(stream)
-    return Head(container, stream, decoder, [], [], said, Unpack(stream), shown.get(stream.index))
+    messages, decoder = FFMPEG_LOG.take(), open_decoder(stream)
+    return Head(container, stream, decoder, [], [], messages, Unpack(stream), shown.get(stream.index))
 
 
 class _Reader:

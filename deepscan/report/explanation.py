@@ -164,12 +164,18 @@ def _too_narrow(track: TrackReport, run: RunReport) -> list[str]:
 def _little_to_see(track: TrackReport, run: RunReport) -> list[str]:
     """That the detectors' words count for less; see ``ensemble.Calibration.at``."""
     full_px = run.calibration.full_width_px
-    said = []
+    sentences = []
     if 0 < track.face_width_px < full_px:
-        said.append(f"it is {track.face_width_px} px wide, where they count in full from {full_px:.0f} px")
+        sentences.append(
+            f"it is {track.face_width_px} px wide, where they count in full from {full_px:.0f} px"
+        )
     if track.still and run.calibration.still_share < 1:
-        said.append("it is seen in one frame only")
-    return [f"What the detectors say of this face counts for less: {' and '.join(said)}."] if said else []
+        sentences.append("it is seen in one frame only")
+    return (
+        [f"What the detectors say of this face counts for less: {' and '.join(sentences)}."]
+        if sentences
+        else []
+    )
 
 
 def _among_others(file: FileReport, track: TrackReport, run: RunReport) -> list[str]:
@@ -242,12 +248,14 @@ def _where(detectors: Sequence[DetectorVerdict]) -> str:
 
 
 def _caveats(file: FileReport) -> list[str]:
-    said = []
+    sentences = []
     if file.verdict == "real":
-        said.append("No trace that these detectors know was found; that does not prove the file genuine.")
+        sentences.append(
+            "No trace that these detectors know was found; that does not prove the file genuine."
+        )
     if file.verdict == "uncertain" and file.status == "partial":
-        said.append("A file that could not be read whole is never called real.")
-    said += [
+        sentences.append("A file that could not be read whole is never called real.")
+    sentences += [
         f"{counted(skipped.large, 'face')} large enough to judge {_was(skipped.large)} left out: "
         f"{skipped.reason}. A file with such a face is never called real."
         for skipped in file.skipped
@@ -255,8 +263,8 @@ def _caveats(file: FileReport) -> list[str]:
     ]
     unscored = [track for track in file.tracks if track.probability is None]
     if unscored and len(unscored) < len(file.tracks):
-        said.append(f"{counted(len(unscored), 'other face').capitalize()} could not be judged.")
-    return said
+        sentences.append(f"{counted(len(unscored), 'other face').capitalize()} could not be judged.")
+    return sentences
 
 
 def _more_certain(

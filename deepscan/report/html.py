@@ -126,7 +126,7 @@ class HtmlReport:
             open=self._run.total <= OPEN_UP_TO,
             accepted=ACCEPTED if file.accepted else "",
             error=error_without_path(file),
-            said=explain(file, self._run),
+            explanation=explain(file, self._run),
             faces=list(self._faces(file, self._run)),
             faces_hidden=max(0, len(file.tracks) - FACES_SHOWN),
             timed=file.media is None or file.media.kind != "image",

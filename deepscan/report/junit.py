@@ -81,11 +81,11 @@ def _testcase(file: FileReport, run: RunReport) -> ElementTree.Element:
         "testcase", classname="deepscan", name=visible(file.path), time=_seconds(file.seconds)
     )
     ended = outcome(file, run.config.fail_on)
-    said = ElementTree.SubElement(case, ELEMENTS[ended])
+    element = ElementTree.SubElement(case, ELEMENTS[ended])
     if ended != "passed":
-        said.set("type", _lacking(file) if ended == "not_scanned" else label(file))
-        said.set("message", _headline(file))
-    said.text = "\n".join([_headline(file), *_details(file, run)])
+        element.set("type", _lacking(file) if ended == "not_scanned" else label(file))
+        element.set("message", _headline(file))
+    element.text = "\n".join([_headline(file), *_details(file, run)])
     return case
 
 
@@ -102,8 +102,8 @@ def _headline(file: FileReport) -> str:
 
 
 def _details(file: FileReport, run: RunReport) -> list[str]:
-    said = explain(file, run)
-    reasons = [] if file.verdict is None and file.error else list(said.reasons)
+    explanation = explain(file, run)
+    reasons = [] if file.verdict is None and file.error else list(explanation.reasons)
     warnings = [] if file.coverage is None else list(file.coverage.warnings)
     return [visible(line) for line in (*reasons, *warnings)]
 

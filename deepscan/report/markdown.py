@@ -78,10 +78,10 @@ def _why(file: FileReport, run: RunReport) -> str:
     """Only errors hold words from outside, and those stand in a code span."""
     if file.verdict is None and file.error:
         return _code(error_without_path(file), WHY_CHARACTERS)
-    said = explain(file, run)
-    text = " ".join(said.reasons)
-    if said.more_certain and file.verdict == "uncertain":
-        text += f" What would help: {'; '.join(said.more_certain)}."
+    explanation = explain(file, run)
+    text = " ".join(explanation.reasons)
+    if explanation.more_certain and file.verdict == "uncertain":
+        text += f" What would help: {'; '.join(explanation.more_certain)}."
     return _plain(text)
 
 

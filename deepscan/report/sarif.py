@@ -75,7 +75,7 @@ def sarif_log(run: RunReport) -> dict[str, Any]:
         for index, file in enumerate(run.files)
         for result in _results(file, index, run)
     ]
-    notifications = [said for index, file in enumerate(run.files) for said in _notifications(file, index)]
+    notifications = [one for index, file in enumerate(run.files) for one in _notifications(file, index)]
     if run.interrupted:
         notifications.append(_notification("interrupted", "error", f"{interruption(run)}."))
     return {
@@ -96,7 +96,7 @@ def sarif_log(run: RunReport) -> dict[str, Any]:
                 },
                 "invocations": [
                     {
-                        "executionSuccessful": all(said["level"] == "note" for said in notifications),
+                        "executionSuccessful": all(one["level"] == "note" for one in notifications),
                         "toolExecutionNotifications": notifications,
                     }
                 ],
@@ -174,14 +174,14 @@ def _artifact(file: FileReport) -> dict[str, Any]:
 
 
 def _results(file: FileReport, index: int, run: RunReport) -> list[dict[str, Any]]:
-    said = explain(file, run)
+    explanation = explain(file, run)
     found = []
     for track in file.tracks:
         if track.verdict not in LEVELS or track.probability is None:
             continue
         message = f"Face {track.id} looks forged with a probability of {percent(track.probability)}."
-        if track.id == said.track:
-            message = " ".join(said.reasons)
+        if track.id == explanation.track:
+            message = " ".join(explanation.reasons)
         found.append(
             {
                 "ruleId": FACE_RULE,
@@ -241,23 +241,23 @@ def _fingerprint(file: FileReport, track: TrackReport, rule: str) -> dict[str, s
 
 
 def _notifications(file: FileReport, index: int) -> list[dict[str, Any]]:
-    said = []
+    found = []
     if file.status != "scanned":
         text = error_without_path(file) or NOTIFICATIONS[file.status]
         if file.coverage is not None and file.coverage.warnings:
             text += " " + "; ".join(file.coverage.warnings) + "."
         level = "warning" if file.status in ("partial", "no_face") else "error"
-        said.append(_notification(file.status, level, text))
+        found.append(_notification(file.status, level, text))
     elif any(track.probability is None for track in file.tracks):
-        said.append(_notification("unscored", "warning", NOTIFICATIONS["unscored"]))
+        found.append(_notification("unscored", "warning", NOTIFICATIONS["unscored"]))
     for skipped in file.skipped:
         text = f"{counted(skipped.count, 'face')} not judged: {skipped.reason}."
         if skipped.judge_with:
             text += f" {skipped.judge_with} judges them all."
-        said.append(_notification("skipped", "warning" if skipped.large else "note", text))
+        found.append(_notification("skipped", "warning" if skipped.large else "note", text))
     place = {"physicalLocation": {"artifactLocation": {"uri": uri(file.path), "index": index}}}
     noted = {"level": "note"} if file.accepted else {}
-    return [{**notification, **noted, "locations": [place]} for notification in said]
+    return [{**notification, **noted, "locations": [place]} for notification in found]
 
 
 def _notification(kind: str, level: str, text: str) -> dict[str, Any]:

@@ -196,10 +196,10 @@ class TerminalReport:
         """Why; and what would make the answer surer where it is not sure."""
         if self._run is None or file.verdict is None:
             return
-        said = explain(file, self._run)
-        self._note("why", visible(" ".join(said.reasons)))
-        if said.more_certain and (self._verbose or said.close or file.verdict == "uncertain"):
-            self._note("helpful", visible("; ".join(said.more_certain)))
+        explanation = explain(file, self._run)
+        self._note("why", visible(" ".join(explanation.reasons)))
+        if explanation.more_certain and (self._verbose or explanation.close or file.verdict == "uncertain"):
+            self._note("helpful", visible("; ".join(explanation.more_certain)))
 
     def _coverage(self, file: FileReport) -> None:
         coverage = file.coverage

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,18 @@ class TrainConfig:
         rate: highest learning rate.
         warmup: steps over which the rate rises.
         weight_decay: of the optimizer.
-        stills: train a clip network on single frames (T = 1), photos included.
+        single_frames: train a clip network on single frames (T = 1), photos included.
         frames: of a clip, for a network that takes fewer than its spec says; 0: those of the spec.
         clean: no degradation, in training and validation: a first stage for a network from nothing.
         brightened: brightness changes alone for the corpus' own forgeries.
         jittered: boxes of the corpus' own forgeries are moved and mirrored at random.
-        own_share: share of batches with the corpus' own forgeries, where it has any; 1: nothing else.
+        corpus_fraction: share of batches with the corpus' own forgeries, where it has any; 1: nothing else.
         optimizer: ``adamw``, ``adam`` or ``sgd``.
         momentum: of ``sgd``.
-        sharpness: how far uphill gradients are taken, see ``step.optimize``; 0: not at all.
-        evenness: weight of ``step.unevenness`` in the loss.
+        sam_rho: how far uphill gradients are taken, see ``step.optimize``; 0: not at all.
+        score_variance: weight of ``step.score_variance_loss`` in the loss.
         schedule: ``cosine`` falls to zero after the warm-up, ``constant`` stays.
-        families: of forgeries; none names all of ``forge.families``.
+        manipulations: types of the made forgeries; none names all of ``synthesize.families``.
         frozen: submodules that stay as they are, batch statistics included.
         learning: globs for parameters outside of which everything stays as it is; none: all learn.
         seed: of the pairs, their forgeries and the network's start.
@@ -44,18 +46,18 @@ class TrainConfig:
     rate: float = 2e-4
     warmup: int = 100
     weight_decay: float = 1e-4
-    stills: bool = False
+    single_frames: bool = False
     frames: int = 0
     clean: bool = False
     brightened: bool = False
     jittered: bool = True
-    own_share: float = 0.0
+    corpus_fraction: float = 0.0
     optimizer: str = "adamw"
     momentum: float = 0.0
-    sharpness: float = 0.0
-    evenness: float = 0.0
+    sam_rho: float = 0.0
+    score_variance: float = 0.0
     schedule: str = "cosine"
-    families: tuple[str, ...] = ()
+    manipulations: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     learning: tuple[str, ...] = ()
     seed: int = 0
@@ -64,3 +66,18 @@ class TrainConfig:
     workers: int = 0
     threads: int = 0
     device: str = "auto"
+
+
+FORMER_NAMES = {
+    "own_share": "corpus_fraction",
+    "stills": "single_frames",
+    "sharpness": "sam_rho",
+    "evenness": "score_variance",
+    "families": "manipulations",
+}
+"""Settings by the names under which older checkpoints keep them."""
+
+
+def present_names(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that a checkpoint keeps, by their present names."""
+    return {FORMER_NAMES.get(name, name): value for name, value in saved.items()}

@@ -18,13 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from deepscan.errors import UsageError
 
-Device = Literal["auto", "cpu", "cuda"]
+TorchDevice = Literal["auto", "cpu", "cuda"]
 CPU = torch.device("cpu")
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """Which of how many processes this is, and where it computes."""
 
     rank: int = 0
@@ -59,7 +59,7 @@ class Place:
         return DistributedDataParallel(step, device_ids=devices, find_unused_parameters=True)
 
 
-def join(device: str) -> Place:
+def join(device: str) -> ProcessRank:
     """Take one's place among the processes that ``torchrun`` started; alone without it.
 
     Raises:
@@ -77,10 +77,10 @@ def join(device: str) -> Place:
     if kind == "cuda":
         torch.cuda.set_device(where)
     if count == 1:
-        return Place(device=where)
+        return ProcessRank(device=where)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
-    return Place(dist.get_rank(), count, where)
+    return ProcessRank(dist.get_rank(), count, where)
 
 
 def leave() -> None:

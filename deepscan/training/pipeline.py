@@ -215,7 +215,7 @@ def trainable(name: str, samples: Sequence[Sample]) -> bool:
     sides = {
         sample.split
         for sample in samples
-        if sample.label == "real" and usable(sample, SPECS[name], stills=False)
+        if sample.label == "real" and usable(sample, SPECS[name], single_frames=False)
     }
     return {"train", "val"} <= sides
 
@@ -230,8 +230,8 @@ def config_of(name: str, steps: int, device: str) -> TrainConfig:
         pairs=recipe.pairs if SPECS[name].frames == 1 or on_gpu else recipe.pairs // 2,
         rate=recipe.rate,
         warmup=min(recipe.warmup, steps // 10 + 1),
-        own_share=recipe.own_share,
-        stills=name in ("gml", "global_local") and not on_gpu,
+        corpus_fraction=recipe.corpus_fraction,
+        single_frames=name in ("gml", "global_local") and not on_gpu,
         device=device,
     )
 
@@ -240,7 +240,7 @@ def seconds_per_step(name: str, cache: Path, work: Path, device: str) -> float:
     """Wall seconds of one optimizer step, on a run that is thrown away."""
     trial = work / "trial"
     marks = [time.monotonic()]
-    config = replace(config_of(name, TRIAL_STEPS, device), own_share=0.0)
+    config = replace(config_of(name, TRIAL_STEPS, device), corpus_fraction=0.0)
     try:
         train(config, cache, trial, validate_at_end=False, after_step=lambda: marks.append(time.monotonic()))
     finally:
@@ -257,8 +257,8 @@ def fit_detector(name: str, steps: int, cache: Path, work: Path, device: str, sa
         init = None
 
     def report(line: dict[str, Any]) -> None:
-        said = "  ".join(f"{key} {value:.4g}" for key, value in line.items() if key != "step")
-        say(f"train  {name}: step {line['step']} of {steps}  {said}")
+        figures = "  ".join(f"{key} {value:.4g}" for key, value in line.items() if key != "step")
+        say(f"train  {name}: step {line['step']} of {steps}  {figures}")
 
     train(config_of(name, steps, device), cache, run, init=init, report=report)
     return run / CHECKPOINT

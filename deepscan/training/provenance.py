@@ -14,7 +14,7 @@ import torch
 
 from deepscan.errors import UsageError
 from deepscan.text import UNKNOWN
-from deepscan.training.config import TrainConfig
+from deepscan.training.config import TrainConfig, present_names
 from deepscan.training.data.prepare import Sample
 
 LONGEST = 300
@@ -80,14 +80,15 @@ def recipe(checkpoint: Path) -> str:
     """The command that a run's checkpoint was made by; ``unknown`` for anything that holds no settings."""
     if checkpoint.suffix == ".safetensors":
         return UNKNOWN
-    said = torch.load(checkpoint, map_location="cpu", weights_only=True).get("config")
-    if not said:
+    found = torch.load(checkpoint, map_location="cpu", weights_only=True).get("config")
+    saved = present_names(found or {})
+    if not saved:
         return UNKNOWN
-    usual = asdict(TrainConfig(said["detector"], said["steps"]))
-    told = {key: value for key, value in said.items() if key not in OF_THE_SITE}
+    usual = asdict(TrainConfig(saved["detector"], saved["steps"]))
+    told = {key: value for key, value in saved.items() if key not in OF_THE_SITE}
     changed = {key: value for key, value in told.items() if key == "steps" or value != usual.get(key)}
     settings = [f"{key} {_plain(value)}" for key, value in changed.items()]
-    command = f"deepscan train fit {said['detector']}: "
+    command = f"deepscan train fit {saved['detector']}: "
     return command + _listed(settings, LONGEST - len(command))
 
 

@@ -36,7 +36,7 @@ class Recipe:
         pairs: of real and fake in a batch; half of the batch size.
         steps: optimizer steps in all; 0 where ``epochs`` says it.
         epochs: passes over the training samples; 0 where ``steps`` says it.
-        own_share: share of batches with the corpus' own forgeries, where it has any.
+        corpus_fraction: share of batches with the corpus' own forgeries, where it has any.
         clean: no degradation.
         brightened: brightness changes alone, as the only degradation; goes with ``clean``.
         jittered: boxes are moved and mirrored at random.
@@ -53,7 +53,7 @@ class Recipe:
     pairs: int = 8
     steps: int = 1000
     epochs: int = 0
-    own_share: float = 0.5
+    corpus_fraction: float = 0.5
     clean: bool = False
     brightened: bool = False
     jittered: bool = True
@@ -74,7 +74,7 @@ USUAL = Recipe(
     pairs=8,
     steps=0,
     epochs=20,
-    own_share=1.0,
+    corpus_fraction=1.0,
     clean=True,
     jittered=False,
 )
@@ -142,14 +142,14 @@ PAPER = {
 """What each paper says, and where."""
 
 
-def clips_seen(samples: Sequence[Sample], detector: str, *, stills: bool) -> int:
+def clips_seen(samples: Sequence[Sample], detector: str, *, single_frames: bool) -> int:
     """How many clips, or frames, an epoch is: every training sample once, a still's every frame."""
     spec = SPECS[detector]
-    single = stills or spec.frames == 1
+    single = single_frames or spec.frames == 1
     return sum(
         SHORTEST[sample.kind] if single else 1
         for sample in samples
-        if sample.split == "train" and usable(sample, spec, stills=stills)
+        if sample.split == "train" and usable(sample, spec, single_frames=single_frames)
     )
 
 
@@ -165,8 +165,8 @@ def described(
     detector: str,
     chosen: Recipe | None = None,
     *,
-    stills: bool = False,
-    families: Sequence[str] = (),
+    single_frames: bool = False,
+    manipulations: Sequence[str] = (),
 ) -> str:
     """What a run does, in words, one line a setting.
 
@@ -174,11 +174,11 @@ def described(
         name: of the recipe.
         detector: whose run it is.
         chosen: the recipe with what the user changed; None: as it is.
-        stills: single frames for a clip detector.
-        families: of forgeries; none names all.
+        single_frames: single frames for a clip detector.
+        manipulations: of forgeries; none names all.
     """
     recipe, spec = chosen or recipe_of(name, detector), SPECS[detector]
-    single = stills or spec.frames == 1
+    single = single_frames or spec.frames == 1
     frames = "single frames" if single else f"{spec.frames} frames, {spec.sampling.value}"
     lines = [
         f"{spec.title}, recipe {name}" + (f" ({spec.paper})" if name == "paper" else ""),
@@ -189,7 +189,7 @@ def described(
         f"  schedule    {recipe.schedule}" + (f" after {recipe.warmup} steps" if recipe.warmup else ""),
         f"  batch       {2 * recipe.pairs}, half of it real",
         f"  duration    {recipe.steps} steps" if recipe.steps else f"  duration    {recipe.epochs} epochs",
-        f"  forgeries   {_forgeries(recipe, families)}",
+        f"  forgeries   {_forgeries(recipe, manipulations)}",
         f"  losses      as in the paper, detectors/{detector}/network.py",
     ]
     if recipe.source:
@@ -199,9 +199,10 @@ def described(
     return "\n".join(lines)
 
 
-def _forgeries(recipe: Recipe, families: Sequence[str]) -> str:
-    if recipe.own_share == 1:
+def _forgeries(recipe: Recipe, manipulations: Sequence[str]) -> str:
+    if recipe.corpus_fraction == 1:
         return "the corpus' own"
     degraded = "clean" if recipe.clean else "degraded alike"
-    kinds = f" ({', '.join(families)})" if families else ""
-    return f"made from the reals{kinds}, {recipe.own_share:.0%} the corpus' own where it has any; {degraded}"
+    kinds = f" ({', '.join(manipulations)})" if manipulations else ""
+    own = f"{recipe.corpus_fraction:.0%} the corpus' own where it has any"
+    return f"made from the reals{kinds}, {own}; {degraded}"

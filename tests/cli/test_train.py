@@ -194,7 +194,7 @@ def test_what_learns_and_from_how_many_frames_reaches_the_run(
     monkeypatch.setattr(prepare, "load_index", lambda _: [])
     fit = ["train", "fit", "gml", "--cache", "c", "--run", "r", "--frames", "4"]
     assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--evenness", "0.1"]) == 0
-    assert [(c.frames, c.learning, c.evenness) for c in asked] == [(4, ("*.mcb.up.*", "fc.*"), 0.1)]
+    assert [(c.frames, c.learning, c.score_variance) for c in asked] == [(4, ("*.mcb.up.*", "fc.*"), 0.1)]
 
 
 def test_calibration_reads_kept_scores_and_enters_what_it_fits(

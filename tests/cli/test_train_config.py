@@ -55,7 +55,7 @@ def test_options_that_are_given_go_before_those_of_the_file(tmp_path: Path, aske
     assert run([*FIT, "local_features", "--config", str(path)]) == 0
     mine, other = asked
     assert (mine.detector, mine.steps, mine.rate, mine.seed) == ("sola", 9, 0.5, 3)
-    assert (mine.own_share, mine.clean, mine.families) == (0, True, ("swap",))
+    assert (mine.corpus_fraction, mine.clean, mine.manipulations) == (0, True, ("swap",))
     assert (other.detector, other.steps, other.rate) == ("local_features", 7, 1e-3)
 
 

@@ -15,8 +15,16 @@ from deepscan.detectors.spec import Score
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import ScoreError
 from deepscan.faces.clips import Clip
-from deepscan.inference.detector import Answer
-from deepscan.inference.scheduler import AHEAD, ASKED_IN_ORDER, CERTAIN, NO_SAY, NOT_NEEDED, Cascade, Panel
+from deepscan.inference.detector import ClipOutput
+from deepscan.inference.scheduler import (
+    AHEAD,
+    CERTAIN,
+    FAST_ORDER,
+    NOT_NEEDED,
+    WEIGHT_ZERO,
+    FastScheduler,
+    Scheduler,
+)
 
 CLIP = Clip(1, np.zeros((1, 8, 8, 3), np.uint8), (0.0,))
 
@@ -26,20 +34,20 @@ def calibration(**weights: float) -> Calibration:
     return Calibration(detectors, 0.0, 0.7, 0.3)
 
 
-def answer(clip: Clip, probability: float) -> Answer:
-    return Answer(clip, Score(clip.track_id, clip.times_s[0], clip.times_s[-1], probability), {})
+def answer(clip: Clip, probability: float) -> ClipOutput:
+    return ClipOutput(clip, Score(clip.track_id, clip.times_s[0], clip.times_s[-1], probability), {})
 
 
 def ask_all(cascade_of: Calibration, answers: dict[str, float]) -> tuple[set[str], dict[str, str]]:
     """Who was asked when every detector has one clip, and what is said of the others."""
     asked: list[str] = []
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
         asked.append(name)
         return [answer(clip, answers[name]) for clip in clips]
 
-    cascade = Cascade(ask)
-    cascade.hear((name, CLIP) for name in SPECS)
+    cascade = FastScheduler(ask)
+    cascade.submit((name, CLIP) for name in SPECS)
     assert not asked, "nobody is asked before the file has ended"
     scored = {name for name, scores in cascade.scores(1, cascade_of).items() if scores}
     assert scored == set(asked)
@@ -47,7 +55,7 @@ def ask_all(cascade_of: Calibration, answers: dict[str, float]) -> tuple[set[str
 
 
 def test_every_detector_has_a_place_in_the_order() -> None:
-    assert sorted(ASKED_IN_ORDER) == sorted(SPECS)
+    assert sorted(FAST_ORDER) == sorted(SPECS)
 
 
 @pytest.mark.parametrize("sure", [CERTAIN + 0.005, 1 - CERTAIN - 0.005])
@@ -55,11 +63,11 @@ def test_a_certain_cheap_answer_is_enough_either_way(sure: float) -> None:
     scored, idle = ask_all(calibration(gml=1.0, global_local=1.0), {"global_local": sure})
     assert scored == {"global_local"}
     assert idle == {
-        "gend": NO_SAY,
+        "gend": WEIGHT_ZERO,
         "gml": NOT_NEEDED,
-        "sola": NO_SAY,
-        "resnet3d": NO_SAY,
-        "local_features": NO_SAY,
+        "sola": WEIGHT_ZERO,
+        "resnet3d": WEIGHT_ZERO,
+        "local_features": WEIGHT_ZERO,
     }
 
 
@@ -79,17 +87,17 @@ def test_a_cheap_answer_about_a_small_face_is_not_enough() -> None:
 def test_a_suspicion_in_a_crowd_must_be_certain_among_all_its_faces() -> None:
     answers = {"global_local": CERTAIN + 0.005, "gml": 0.9999}
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
         return [answer(clip, answers[name]) for clip in clips]
 
-    cascade = Cascade(ask)
-    cascade.hear((name, replace(CLIP, track_id=track)) for track in (1, 2, 3) for name in answers)
+    cascade = FastScheduler(ask)
+    cascade.submit((name, replace(CLIP, track_id=track)) for track in (1, 2, 3) for name in answers)
     assert set(cascade.scores(1, calibration(gml=1.0, global_local=1.0))) == {"global_local", "gml"}
     assert cascade.not_run(1) == {}
 
 
 def test_a_track_without_clips_has_neither_scores_nor_idle_detectors() -> None:
-    cascade = Cascade(lambda name, clip: [])
+    cascade = FastScheduler(lambda name, clip: [])
     assert not any(cascade.scores(7, calibration(gml=1.0)).values())
     assert cascade.not_run(7) == {}
 
@@ -101,21 +109,21 @@ def clip_at(start_s: float) -> Clip:
 def test_two_are_asked_at_once_and_their_answers_taken_in_order() -> None:
     both = threading.Barrier(2, timeout=30)  # broken, if the second question waits for the first's answer
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
         both.wait()
         if clips[0].times_s[0] % 2 == 0:
             time.sleep(0.05)
         return [answer(clip, 0.5) for clip in clips]
 
-    with Panel(ask, at_once=2) as panel:
-        panel.hear(("sola", clip_at(start_s)) for start_s in range(6))
-        assert [score.start_s for score in panel.scores(1, calibration())["sola"]] == list(range(6))
+    with Scheduler(ask, at_once=2) as scheduler:
+        scheduler.submit(("sola", clip_at(start_s)) for start_s in range(6))
+        assert [score.start_s for score in scheduler.scores(1, calibration())["sola"]] == list(range(6))
 
 
 def test_not_more_clips_wait_than_there_is_room_for() -> None:
     may_answer = threading.Event()
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
         may_answer.wait(30)
         return [answer(clip, 0.5) for clip in clips]
 
@@ -126,8 +134,8 @@ def test_not_more_clips_wait_than_there_is_room_for() -> None:
             taken.append(number)
             yield "sola", clip_at(number)
 
-    with Panel(ask, at_once=2) as panel:
-        hearing = threading.Thread(target=panel.hear, args=(clips(),))
+    with Scheduler(ask, at_once=2) as scheduler:
+        hearing = threading.Thread(target=scheduler.submit, args=(clips(),))
         hearing.start()
         patience_s = time.monotonic() + 30
         while len(taken) < AHEAD + 1 and time.monotonic() < patience_s:
@@ -136,18 +144,18 @@ def test_not_more_clips_wait_than_there_is_room_for() -> None:
         assert len(taken) == AHEAD + 1, "it waits for an answer before it takes another clip"
         may_answer.set()
         hearing.join(30)
-        assert len(panel.scores(1, calibration())["sola"]) == AHEAD + 5
+        assert len(scheduler.scores(1, calibration())["sola"]) == AHEAD + 5
 
 
 def test_an_error_of_one_that_is_asked_aside_is_raised_and_ends_the_others() -> None:
     asked: list[float] = []
 
-    def ask(name: str, clips: Sequence[Clip]) -> list[Answer]:
+    def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
         asked.append(clips[0].times_s[0])
         time.sleep(0.2)
         raise ScoreError("no probability")
 
-    with pytest.raises(ScoreError, match="no probability"), Panel(ask, at_once=2) as panel:
-        panel.hear(("sola", clip_at(start_s)) for start_s in range(AHEAD))
-        panel.scores(1, calibration())
+    with pytest.raises(ScoreError, match="no probability"), Scheduler(ask, at_once=2) as scheduler:
+        scheduler.submit(("sola", clip_at(start_s)) for start_s in range(AHEAD))
+        scheduler.scores(1, calibration())
     assert len(asked) < AHEAD, "what had not begun is not asked any more"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from deepscan.training.data.corpora import read_corpora
 from tools import portraits
-from tools.portraits import FACE_PX, FACE_SHARE, MAPPING, SYNTHESIS, Sitting, main
+from tools.portraits import FACE_PX, FACE_SHARE, MAPPING, SYNTHESIS, PortraitParameters, main
 
 
 class Model:
@@ -54,7 +54,7 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_portrait_is_as_wide_as_its_face_asks_and_a_jpeg() -> None:
-    sitting = Sitting.draw(np.random.default_rng(0))
+    sitting = PortraitParameters.draw(np.random.default_rng(0))
     drawn = np.zeros((1024, 1024, 3), np.uint8)
     drawn[..., 1] = 200
     picture = Image.open(io.BytesIO(sitting.developed(drawn)))

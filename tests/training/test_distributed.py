@@ -16,7 +16,7 @@ from torch.distributed.run import get_args_parser
 
 from deepscan.errors import UsageError
 from deepscan.training.config import TrainConfig
-from deepscan.training.distributed import Place, join
+from deepscan.training.distributed import ProcessRank, join
 from deepscan.training.fit.checkpoint import CHECKPOINT, LOG
 from deepscan.training.fit.trainer import train
 from deepscan.training.networks import build
@@ -87,7 +87,7 @@ def test_the_averaged_gradient_of_two_processes_is_that_of_one(prepared: Prepare
 def test_pairs_must_be_shared_out_evenly(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepscan.training.fit.trainer.join", lambda device: Place(0, 2))
+    monkeypatch.setattr("deepscan.training.fit.trainer.join", lambda device: ProcessRank(0, 2))
     with pytest.raises(UsageError, match="3 pairs cannot be shared out among 2 processes"):
         train(TrainConfig("sola", steps=1, pairs=3), prepared.cache, tmp_path)
 

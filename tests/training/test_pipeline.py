@@ -54,7 +54,7 @@ def test_a_detector_needs_clips_on_both_sides() -> None:
 def test_few_steps_warm_up_briefly() -> None:
     assert config_of("gml", 30, "cpu").warmup == 4
     assert config_of("gml", 5000, "cpu").warmup == 100
-    assert config_of("gml", 30, "cpu").stills and not config_of("sola", 30, "cpu").stills
+    assert config_of("gml", 30, "cpu").single_frames and not config_of("sola", 30, "cpu").single_frames
 
 
 def test_the_plan_is_kept_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def test_a_string_too_long_for_the_manifest_is_refused() -> None:
 
 
 def test_a_checkpoint_says_which_command_made_it(tmp_path: Path) -> None:
-    config = TrainConfig("sola", 40, rate=5e-4, families=("swap", "self-blend"), stills=True, threads=2)
+    config = TrainConfig(
+        "sola", 40, rate=5e-4, manipulations=("swap", "self-blend"), single_frames=True, threads=2
+    )
     nets = torch.nn.ModuleList([torch.nn.Linear(1, 1)])
     save(tmp_path / CHECKPOINT, config, nets, torch.optim.SGD(nets.parameters(), lr=1.0), 40)
     said = recipe(tmp_path / CHECKPOINT)

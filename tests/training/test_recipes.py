@@ -29,7 +29,7 @@ def test_gml_and_sola_as_their_papers_give_them() -> None:
 def test_every_detector_has_a_recipe_that_says_what_its_paper_leaves_open() -> None:
     assert set(PAPER) == set(SPECS) - {"gend"}, "which is tuned, not fitted"
     for name, recipe in PAPER.items():
-        assert recipe.own_share == 1 and recipe.clean, "the papers make no forgeries of their own"
+        assert recipe.corpus_fraction == 1 and recipe.clean, "the papers make no forgeries of their own"
         assert recipe.open
         assert bool(recipe.steps) != bool(recipe.epochs)
         text = described("paper", name)
@@ -41,7 +41,7 @@ def test_every_detector_has_a_recipe_that_says_what_its_paper_leaves_open() -> N
 
 def test_robust_is_the_default_and_mixes() -> None:
     assert recipe_of("robust", "gml") == Recipe()
-    assert 0 < Recipe().own_share < 1
+    assert 0 < Recipe().corpus_fraction < 1
     assert "made from the reals" in described("robust", "gml")
     with pytest.raises(UsageError, match="there is no recipe 'best'; choose from robust, paper"):
         recipe_of("best", "gml")
@@ -49,7 +49,7 @@ def test_robust_is_the_default_and_mixes() -> None:
 
 def test_what_the_user_changed_is_what_is_announced() -> None:
     chosen = replace(Recipe(), rate=1e-3, steps=380, pairs=4, warmup=0, clean=True)
-    text = described("robust", "resnet3d", chosen, stills=True, families=("self-blend", "swap"))
+    text = described("robust", "resnet3d", chosen, single_frames=True, manipulations=("self-blend", "swap"))
     for said in (
         "frames      single frames",
         "rate 0.001",
@@ -70,9 +70,9 @@ def test_epochs_are_counted_in_clips_or_in_frames() -> None:
         Sample("c", "photo", "real", "p", "s", "train"),
         Sample("d", "window", "real", "q", "s", "val"),
     ]
-    assert clips_seen(samples, "sola", stills=False) == 16 + 12 + 1
-    assert clips_seen(samples, "resnet3d", stills=False) == 1
-    assert clips_seen(samples, "gml", stills=True) == 29
+    assert clips_seen(samples, "sola", single_frames=False) == 16 + 12 + 1
+    assert clips_seen(samples, "resnet3d", single_frames=False) == 1
+    assert clips_seen(samples, "gml", single_frames=True) == 29
     assert PAPER["sola"].total_steps(3200) == 50 * 3200 // 32
     assert PAPER["sola"].total_steps(1) == 1
     assert PAPER["gml"].total_steps(3200) == 150_000

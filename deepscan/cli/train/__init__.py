@@ -10,7 +10,7 @@
     deepscan train fit       cached faces -> trained detectors (resumable)
     deepscan train average   checkpoints of one lineage -> their mean
     deepscan train export    a trained detector -> ONNX in a weights folder
-    deepscan train rehearse  validation videos -> forged copies to calibrate on
+    deepscan train synthetic-test-set  validation videos -> forged copies, to measure robustness on
     deepscan train calibrate labelled files -> calibration and thresholds in the manifest
     deepscan train cards     manifest and evaluation -> model cards
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 import typer
 
 from deepscan.cli.group import MARKUP
+from deepscan.cli.old_names import RenamedOptions
 from deepscan.cli.train import fit, forgeries, prepare, run, shipping, tune
 
 app = typer.Typer(
@@ -37,12 +38,13 @@ The other commands are its steps, for corpora, other recipes and GPUs.
 )
 app.command("run")(run.run_all)
 app.command("prepare")(prepare.prepare)
-app.command("generators")(forgeries.generators)
-app.command("preview")(forgeries.preview)
-app.command("fit")(fit.fit)
+app.command("generators", cls=RenamedOptions)(forgeries.generators)
+app.command("preview", cls=RenamedOptions)(forgeries.preview)
+app.command("fit", cls=RenamedOptions)(fit.fit)
 app.command("tune")(tune.tune)
 app.command("average")(shipping.average)
 app.command("export")(shipping.export)
-app.command("rehearse")(forgeries.rehearse)
+app.command("synthetic-test-set", cls=RenamedOptions)(forgeries.synthesize_test_set)
+app.command("rehearse", cls=RenamedOptions, hidden=True)(forgeries.synthesize_test_set)
 app.command("calibrate")(shipping.calibrate)
-app.command("cards")(shipping.cards)
+app.command("cards", cls=RenamedOptions)(shipping.cards)

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from deepscan.cli.old_names import present_key
 from deepscan.errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -28,7 +29,8 @@ def use_config(ctx: typer.Context, name: str | None) -> str | None:
     """
     if name is not None and not ctx.resilient_parsing:
         path = find_config(name)
-        ctx.default_map = {key: _checked(ctx, path, key, value) for key, value in read_config(path).items()}
+        settings = {present_key(key): value for key, value in read_config(path).items()}
+        ctx.default_map = {key: _checked(ctx, path, key, value) for key, value in settings.items()}
     return name
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deepscan.cli.train.config import use_config
-from deepscan.cli.training_options import Cache, known_families, named_detectors, need_extra
+from deepscan.cli.training_options import Cache, known_manipulations, named_detectors, need_extra
 from deepscan.errors import UsageError
 
 
@@ -40,19 +40,19 @@ def fit(
     pairs: Annotated[int | None, typer.Option(min=1, help="Pairs of real and forged in a batch.")] = None,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     warmup: Annotated[int | None, typer.Option(min=0, help="Steps over which the rate rises.")] = None,
-    own_share: Annotated[
+    corpus_fraction: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Share of batches with the corpus' own forgeries, if it has any."),
     ] = None,
-    stills: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
+    single_frames: Annotated[bool, typer.Option(help="Single frames for a clip detector.")] = False,
     frames: Annotated[
         int, typer.Option(min=0, help="Frames of a clip, fewer than the detector looks at; 0: as many.")
     ] = 0,
     clean: Annotated[
         bool, typer.Option(help="No degradation: a first stage for a network from nothing.")
     ] = False,
-    family: Annotated[
-        list[str] | None, typer.Option("--family", help="Kinds of forgery to train on; all by default.")
+    manipulation: Annotated[
+        list[str] | None, typer.Option("--manipulation", help="Types of forgery to make; all by default.")
     ] = None,
     frozen: Annotated[
         list[str] | None, typer.Option(metavar="MODULE", help="Submodules that stay as they are.")
@@ -73,14 +73,14 @@ def fit(
         str | None,
         typer.Option(metavar="FILE", help="A gml to distil from: shipped, a run's checkpoint, safetensors."),
     ] = None,
-    sharpness: Annotated[
+    sam_rho: Annotated[
         float,
         typer.Option(
             min=0,
             help="Sharpness-aware steps: gradients are taken so far uphill. Two passes a step; try 0.05.",
         ),
     ] = 0.0,
-    evenness: Annotated[
+    score_variance: Annotated[
         float,
         typer.Option(
             min=0, help="Weight of a loss that draws the scores of genuine faces together; try 0.05."
@@ -114,36 +114,39 @@ def fit(
     starts = {name: find_start(init, name) for name in names}
     master = None if teacher is None else find_start(teacher, "gml")
     samples = load_index(cache)
-    families = known_families(family or [])
-    said: dict[str, Any] = {
+    manipulations = known_manipulations(manipulation or [])
+    given: dict[str, Any] = {
         "steps": steps,
         "pairs": pairs,
         "rate": rate,
         "warmup": warmup,
-        "own_share": own_share,
+        "corpus_fraction": corpus_fraction,
         "clean": clean or None,
     }
     for name in names:
         preset = recipe_of(recipe, name)
-        chosen = replace(preset, **{key: value for key, value in said.items() if value is not None})
-        typer.echo(described(recipe, name, chosen, stills=stills, families=families), err=True)
+        chosen = replace(preset, **{key: value for key, value in given.items() if value is not None})
+        typer.echo(
+            described(recipe, name, chosen, single_frames=single_frames, manipulations=manipulations),
+            err=True,
+        )
         settings = TrainConfig(
             detector=name,
-            steps=chosen.total_steps(clips_seen(samples, name, stills=stills)),
+            steps=chosen.total_steps(clips_seen(samples, name, single_frames=single_frames)),
             pairs=chosen.pairs,
             rate=chosen.rate,
             warmup=chosen.warmup,
             weight_decay=chosen.weight_decay,
             optimizer=chosen.optimizer,
             momentum=chosen.momentum,
-            sharpness=sharpness,
-            evenness=evenness,
+            sam_rho=sam_rho,
+            score_variance=score_variance,
             schedule=chosen.schedule,
-            own_share=chosen.own_share,
-            stills=stills,
+            corpus_fraction=chosen.corpus_fraction,
+            single_frames=single_frames,
             frames=frames,
             clean=chosen.clean,
-            families=families,
+            manipulations=manipulations,
             brightened=chosen.brightened,
             jittered=chosen.jittered,
             frozen=tuple(frozen or ()),

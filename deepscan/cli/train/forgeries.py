@@ -1,4 +1,4 @@
-"""What is forged from cached faces and videos: ``train generators``, ``preview`` and ``rehearse``."""
+"""Forgeries from cached faces and videos: ``train generators``, ``preview`` and ``synthetic-test-set``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepscan.cli.training_options import (
     ValidateOn,
     ValidateShare,
     face_models,
-    known_families,
+    known_manipulations,
     need_extra,
 )
 
@@ -31,10 +31,10 @@ def generators(
     ] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps per generator, with --trunk.")] = 400,
     seed: Annotated[int, typer.Option(help="Of crops and start weights, with --trunk.")] = 0,
-    enlarger: Annotated[
+    super_resolver: Annotated[
         list[Path] | None,
         typer.Option(
-            "--enlarger",
+            "--super-resolver",
             exists=True,
             dir_okay=False,
             help="An ONNX network that enlarges pictures (a super-resolver), to forge with as well.",
@@ -46,10 +46,10 @@ def generators(
     from deepscan.detectors.gml.network import stem_features
     from deepscan.training.data.prepare import load_index
     from deepscan.training.synthesis.generators import FOLDER, take_shipped, train_generators
-    from deepscan.training.synthesis.super_resolution import add_enlarger
+    from deepscan.training.synthesis.super_resolution import add_super_resolver
 
-    for file in enlarger or []:
-        add_enlarger(file, cache / FOLDER)
+    for file in super_resolver or []:
+        add_super_resolver(file, cache / FOLDER)
     if trunk is None:
         typer.echo(f"taken: {', '.join(take_shipped(cache)) or 'nothing, all were there'}", err=True)
         return
@@ -70,12 +70,14 @@ def preview(
     out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="PNG to write.")] = Path(
         "forgeries.png"
     ),
-    family: Annotated[list[str] | None, typer.Option("--family", help="Only these families.")] = None,
-    columns: Annotated[int, typer.Option(min=1, max=20, help="Forgeries per family.")] = 6,
+    manipulation: Annotated[
+        list[str] | None, typer.Option("--manipulation", help="Only these types.")
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Forgeries per type.")] = 6,
     degraded: Annotated[bool, typer.Option(help="As the network sees them: compressed, blurred.")] = False,
     seed: Annotated[int, typer.Option(help="Of faces and forgeries.")] = 0,
 ) -> None:
-    """Write a contact sheet of forgeries: real, forged and mask, a row per family."""
+    """Write a contact sheet of forgeries: real, forged and mask, a row per type of manipulation."""
     need_extra()
     from deepscan.training.data.contact_sheet import contact_sheet
     from deepscan.training.data.prepare import load_index
@@ -84,7 +86,7 @@ def preview(
         cache,
         load_index(cache),
         out,
-        families=known_families(family or []),
+        manipulations=known_manipulations(manipulation or []),
         columns=columns,
         degraded=degraded,
         seed=seed,
@@ -96,7 +98,7 @@ def preview(
     typer.echo(str(out))
 
 
-def rehearse(
+def synthesize_test_set(
     corpora: Corpora,
     out: Annotated[Path, typer.Option("--out", help="Folder for the clips and their corpus.csv.")],
     validate_on: ValidateOn = None,
@@ -105,23 +107,24 @@ def rehearse(
         Path | None, typer.Option("--cache", help="Prepared faces whose validation generators re-synthesise.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the forgeries.")] = 0,
-    stretches: Annotated[
-        int, typer.Option(min=1, help="Stretches of three seconds to take from a video that has so many.")
+    segments: Annotated[
+        int,
+        typer.Option(min=1, help="Segments of three seconds to take from each video that is long enough."),
     ] = 1,
 ) -> None:
-    """Write forged copies of the validation videos, to calibrate and evaluate on.
+    """Write forged copies of the validation videos: how scores hold under compression and shrinking.
 
     Name the same people as `prepare` was given, and give it the same share.
     """
     need_extra()
     from deepscan.training.data.prepare import Split
-    from deepscan.training.data.synthetic_test_set import rehearse
+    from deepscan.training.data.synthetic_test_set import synthesize_test_set
     from deepscan.training.synthesis.generators import load_generators
 
     engine, mesh = face_models()
     split = Split(tuple(validate_on or ()), validate_share)
     generators = load_generators(cache, "val") if cache else []
-    for row, outcome in rehearse(
-        corpora, out, split, engine, mesh, seed=seed, generators=generators, count=stretches
+    for row, outcome in synthesize_test_set(
+        corpora, out, split, engine, mesh, seed=seed, generators=generators, count=segments
     ):
         typer.echo(f"{row.file}: {outcome}", err=True)

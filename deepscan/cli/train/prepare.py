@@ -56,7 +56,7 @@ def prepare(
         engine, mesh = face_models()
         faces = fill(rows, cache, split, engine, mesh, canvas_px=canvas, single_frames=single_frames)
         for row, outcome in faces:
-            progress.said(f"{row.file}: {outcome}")
+            progress.advance(f"{row.file}: {outcome}")
             sort = _sort_of(outcome)
             counts[sort] = counts.get(sort, 0) + 1
     said = ", ".join(f"{count} {sort}" for sort, count in sorted(counts.items())) or "nothing was left to do"

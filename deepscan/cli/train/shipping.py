@@ -182,7 +182,12 @@ def calibrate(
         with counted("scoring", len(rows)) as progress:
             files = (
                 score_by_folds(
-                    rows, folds, scores, lambda file: progress.said(file.file), weights=weights, device="cpu"
+                    rows,
+                    folds,
+                    scores,
+                    lambda file: progress.advance(file.file),
+                    weights=weights,
+                    device="cpu",
                 )
                 if folds
                 else resume_scores(
@@ -190,7 +195,7 @@ def calibrate(
                     rows,
                     lambda: RegionScanner(scan_config(weights, "cpu")),
                     read_manifest(weights),
-                    lambda file: progress.said(file.file),
+                    lambda file: progress.advance(file.file),
                 )
             )
     elif scores.exists():
@@ -225,10 +230,10 @@ def cards(
             help="JSON of `deepscan evaluate` on genuine forgeries.",
         ),
     ],
-    rehearsal: Annotated[
+    synthetic: Annotated[
         Path | None,
         typer.Option(
-            "--rehearsal", exists=True, dir_okay=False, help="The same on rehearsed files, for tables."
+            "--synthetic", exists=True, dir_okay=False, help="The same on a synthetic test set, for tables."
         ),
     ] = None,
 ) -> None:
@@ -236,5 +241,5 @@ def cards(
     need_extra()
     from deepscan.training.export.model_cards import write_cards
 
-    for path in write_cards(weights, evaluation, rehearsal):
+    for path in write_cards(weights, evaluation, synthetic):
         typer.echo(str(path))

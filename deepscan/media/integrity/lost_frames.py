@@ -16,7 +16,7 @@ _STEADY_SHARE = 0.9
 _JUMP = 1.7
 
 
-class PictureLedger:
+class FrameAccounting:
     """Compares the times of packets with those of the pictures that come of them.
 
     ``lost`` counts packets for which nothing came although the decoder said nothing either. ``leading``

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from deepscan.media.container import LogLine
 from deepscan.media.info import Coverage, MediaInfo, tolerance_s
-from deepscan.media.integrity.lost_frames import HiddenFrames, LeadingPictures, PictureLedger, PictureTimes
+from deepscan.media.integrity.lost_frames import FrameAccounting, HiddenFrames, LeadingPictures, PictureTimes
 from deepscan.media.stream import DEFAULT_RATE, Head
 
 # Containers that can be cut anywhere, so that the first pictures may refer to what is not in the file.
@@ -45,7 +45,7 @@ class Health:
         self._not_pictures = {context.name for context in sounds if context is not None}
         self._rate = info.frame_rate or DEFAULT_RATE
         self._tick = float(stream.time_base or Fraction(1, 90000))
-        self._ledger = PictureLedger(head.decoder.name)
+        self._accounting = FrameAccounting(head.decoder.name)
         self._hidden = None if head.shown is None else HiddenFrames(head.shown)
         self._leading = LeadingPictures()
         self._times = PictureTimes()
@@ -130,16 +130,16 @@ class Health:
 
     def fed(self, packet: Packet[VideoStream]) -> None:
         """The decoder took this packet and was asked for its picture."""
-        self._ledger.fed(packet)
+        self._accounting.fed(packet)
 
     def jumped(self, keyframe: int | None) -> None:
         """Decoding goes on at a keyframe of this time, without what came before it."""
-        self._ledger.restart()
+        self._accounting.restart()
         self._orphaned = keyframe
 
     def decoded(self, frame: VideoFrame, end_s: float) -> None:
         """A picture came out, shown until ``end_s``."""
-        self._ledger.came(frame)
+        self._accounting.came(frame)
         coverage = self._coverage
         coverage.frames_decoded += 1
         coverage.frames_failed += bool(frame.is_corrupt)
@@ -174,7 +174,7 @@ class Health:
         return pictures / self._rate <= tolerance_s(self._coverage.duration_s or 0.0)
 
     def _count_losses(self) -> None:
-        ledger, coverage = self._ledger, self._coverage
+        ledger, coverage = self._accounting, self._coverage
         ledger.close()
         cut_anywhere = self._info.container in _CUT_ANYWHERE
         missing = [pts for pts in ledger.leading if cut_anywhere or pts in self._leading]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from deepscan.training.data.prepare import Sample
-from deepscan.training.data.samples import Cast, load_faces
+from deepscan.training.data.samples import DonorPool, load_faces
 from deepscan.training.synthesis.degradation import Degradation
 from deepscan.training.synthesis.generators import load_generators
-from deepscan.training.synthesis.manipulations import FAMILIES, forge
+from deepscan.training.synthesis.manipulations import MANIPULATIONS, synthesize
 
 TILE_PX = 160
 CLIP_FRAMES = 8
@@ -26,7 +26,7 @@ def contact_sheet(
     samples: Sequence[Sample],
     out: Path,
     *,
-    families: Sequence[str] = (),
+    manipulations: Sequence[str] = (),
     columns: int = 6,
     degraded: bool = False,
     seed: int = 0,
@@ -37,7 +37,7 @@ def contact_sheet(
         cache: prepared faces.
         samples: of the cache; the real ones of the training side are used.
         out: the PNG.
-        families: which; none names all.
+        manipulations: which; none names all.
         columns: samples per family.
         degraded: show both after the shared degradation.
         seed: of samples and forgeries.
@@ -46,25 +46,25 @@ def contact_sheet(
         How many forgeries stand in each row: a family that lacks what it needs has none.
     """
     real = [sample for sample in samples if sample.label == "real" and sample.split == "train"]
-    cast = Cast(cache, real, load_generators(cache, "train"))
+    cast = DonorPool(cache, real, load_generators(cache, "train"))
     rows, counts = [], {}
-    for number, family in enumerate(families or FAMILIES):
+    for number, manipulation in enumerate(manipulations or MANIPULATIONS):
         rng = np.random.default_rng((seed, number))
-        tiles = _row(family, cache, real, cast, columns, degraded, rng)
-        counts[family] = len(tiles)
+        tiles = _row(manipulation, cache, real, cast, columns, degraded, rng)
+        counts[manipulation] = len(tiles)
         if tiles:
             blank = [np.zeros_like(tiles[0])] * (columns - len(tiles))
-            rows.append(_titled(np.hstack([*tiles, *blank]), family))
+            rows.append(_titled(np.hstack([*tiles, *blank]), manipulation))
     if rows:
         Image.fromarray(np.vstack(rows)).save(out)
     return counts
 
 
 def _row(
-    family: str,
+    manipulation: str,
     cache: Path,
     real: Sequence[Sample],
-    cast: Cast,
+    cast: DonorPool,
     columns: int,
     degraded: bool,
     rng: np.random.Generator,
@@ -73,10 +73,10 @@ def _row(
     for index in rng.permutation(len(real)):
         whole = load_faces(cache / real[index].folder)
         clip = whole.take(np.arange(min(CLIP_FRAMES, len(whole.frames))))
-        material = cast.material(real[index], clip, whole, rng)
-        if family not in material.families():
+        inputs = cast.inputs(real[index], clip, whole, rng)
+        if manipulation not in inputs.manipulations():
             continue
-        pair = forge(family, material, rng)
+        pair = synthesize(manipulation, inputs, rng)
         still, side_px = len(clip.frames) == 1, max(clip.frames.shape[1:3])
         shared = Degradation.draw(rng, still=still, side_px=side_px) if degraded else Degradation.none()
         at = len(clip.frames) // 2

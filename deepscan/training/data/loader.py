@@ -16,10 +16,10 @@ from deepscan.training.config import TrainConfig
 from deepscan.training.data.pairs import MixedPairs, OwnPairs
 from deepscan.training.data.prepare import Sample
 from deepscan.training.data.samples import Batch, ForgedPairs, join_pairs
-from deepscan.training.distributed import Place
+from deepscan.training.distributed import ProcessRank
 from deepscan.training.synthesis.degradation import Degradation
 
-ALONE = Place()
+ALONE = ProcessRank()
 
 
 def batches(
@@ -29,7 +29,7 @@ def batches(
     spec: DetectorSpec,
     *,
     first: int,
-    place: Place = ALONE,
+    place: ProcessRank = ALONE,
 ) -> Iterator[Batch]:
     """Joined batches from the training side, without end: made forgeries, and the corpus' own.
 
@@ -38,23 +38,29 @@ def batches(
     """
     train_side = [sample for sample in samples if sample.split == "train"]
     own = own_pairs(config, cache, train_side, spec)
-    if config.own_share == 1 and not own:
+    if config.corpus_fraction == 1 and not own:
         raise UsageError(f"{cache} holds no forgeries of its own that give a clip for {spec.name}.")
     made = None
-    if config.own_share < 1:
+    if config.corpus_fraction < 1:
         made = ForgedPairs(
             cache,
             train_side,
             spec,
             seed=config.seed,
             degradation=degradation_of(config),
-            families=config.families,
-            stills=config.stills,
+            manipulations=config.manipulations,
+            single_frames=config.single_frames,
             first=first,
             batch=config.pairs,
         )
     pairs = MixedPairs(
-        made, own, own_share=config.own_share, seed=config.seed, first=first, pairs=config.pairs, place=place
+        made,
+        own,
+        corpus_fraction=config.corpus_fraction,
+        seed=config.seed,
+        first=first,
+        pairs=config.pairs,
+        place=place,
     )
     mine = config.pairs // place.count
     loader = DataLoader(pairs, batch_size=mine, collate_fn=join_pairs, num_workers=config.workers)
@@ -85,8 +91,8 @@ def own_pairs(
         cache,
         samples,
         spec,
-        stills=config.stills,
-        degrade=faults_of(config, still=config.stills or spec.sampling is Sampling.SINGLE),
+        single_frames=config.single_frames,
+        degrade=faults_of(config, still=config.single_frames or spec.sampling is Sampling.SINGLE),
         augment=augment and config.jittered,
     )
 

@@ -34,7 +34,7 @@ from deepscan.training.data.samples import (
     sampling_odds,
     usable,
 )
-from deepscan.training.distributed import Place
+from deepscan.training.distributed import ProcessRank
 from deepscan.training.synthesis.degradation import Degradation
 from deepscan.training.synthesis.masks import hull_mask, picture_box
 
@@ -59,13 +59,13 @@ class OwnPairs:
         samples: Sequence[Sample],
         spec: DetectorSpec,
         *,
-        stills: bool = False,
+        single_frames: bool = False,
         degrade: Callable[[np.random.Generator, int], Degradation],
         augment: bool = True,
     ) -> None:
-        self._cache, self._spec, self._stills = cache, spec, stills
+        self._cache, self._spec, self._single_frames = cache, spec, single_frames
         self._degrade, self._augment = degrade, augment
-        there = [sample for sample in samples if usable(sample, spec, stills=stills)]
+        there = [sample for sample in samples if usable(sample, spec, single_frames=single_frames)]
         self.real = [sample for sample in there if sample.label == "real"]
         self.fake = [sample for sample in there if sample.label == "fake"]
         self._odds = sampling_odds(self.fake)
@@ -104,7 +104,7 @@ class OwnPairs:
     def _choose(self, sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.int64], Faces]:
         """Which frames form the clip, and the clip."""
         whole = load_faces(self._cache / sample.folder)
-        chosen = choose_frames(len(whole.frames), self._spec, rng, stills=self._stills)
+        chosen = choose_frames(len(whole.frames), self._spec, rng, single_frames=self._single_frames)
         return chosen, whole.take(chosen)
 
     def _cut(
@@ -136,14 +136,14 @@ class MixedPairs(IterableDataset[Batch]):
         made: ForgedPairs | None,
         own: OwnPairs,
         *,
-        own_share: float,
+        corpus_fraction: float,
         seed: int,
         first: int,
         pairs: int,
-        place: Place,
+        place: ProcessRank,
     ) -> None:
         self._made, self._own, self._seed = made, own, seed
-        self._own_share = own_share if own else 0.0
+        self._corpus_fraction = corpus_fraction if own else 0.0
         self._first, self._pairs, self._place = first, pairs, place
 
     def __iter__(self) -> Iterator[Batch]:
@@ -169,7 +169,7 @@ class MixedPairs(IterableDataset[Batch]):
     def _is_own(self, first: int) -> bool:
         if self._made is None:
             return True
-        return float(np.random.default_rng((self._seed, first, SORT)).random()) < self._own_share
+        return float(np.random.default_rng((self._seed, first, SORT)).random()) < self._corpus_fraction
 
 
 class FixedOwnPairs(Dataset[Batch]):

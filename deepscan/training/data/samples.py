@@ -24,16 +24,22 @@ from deepscan.errors import UsageError
 from deepscan.faces.clips import Affine, crop_affine, cut_square
 from deepscan.training.data.prepare import Sample
 from deepscan.training.synthesis.degradation import Degradation
-from deepscan.training.synthesis.generators import Redrawer, load_generators
-from deepscan.training.synthesis.manipulations import FAMILIES, Face, Material, draw_family, forge
+from deepscan.training.synthesis.generators import Regenerator, load_generators
+from deepscan.training.synthesis.manipulations import (
+    MANIPULATIONS,
+    Face,
+    SynthesisInputs,
+    draw_manipulation,
+    synthesize,
+)
 from deepscan.training.synthesis.masks import hull_mask
 from deepscan.training.synthesis.self_blend import Pair
-from deepscan.training.synthesis.visibility import plainest, trace
+from deepscan.training.synthesis.visibility import most_visible, trace
 
 Batch = dict[str, torch.Tensor]
 CANDIDATES = 4
 """People of whom the nearest lends a face for a swap."""
-DRAWN_LENDERS = 0.3
+DRAWN_DONORS = 0.3
 """Share of them that are the corpus' own forged photos, such as portraits of nobody, where it has any."""
 
 
@@ -60,21 +66,21 @@ def load_faces(folder: Path) -> Faces:
     return Faces(np.load(folder / "frames.npy", mmap_mode="r"), **geometry)
 
 
-def usable(sample: Sample, spec: DetectorSpec, *, stills: bool) -> bool:
-    """Whether ``sample`` can give a clip for ``spec`` (``stills``: a single frame of it is enough)."""
-    if stills or spec.sampling is Sampling.SINGLE:
+def usable(sample: Sample, spec: DetectorSpec, *, single_frames: bool) -> bool:
+    """Whether ``sample`` can give a clip for ``spec`` (``single_frames``: a single frame of it is enough)."""
+    if single_frames or spec.sampling is Sampling.SINGLE:
         return True
     return sample.kind == "window" or (sample.kind == "even" and spec.sampling is Sampling.EVEN)
 
 
 def choose_frames(
-    count: int, spec: DetectorSpec, rng: np.random.Generator, *, stills: bool
+    count: int, spec: DetectorSpec, rng: np.random.Generator, *, single_frames: bool
 ) -> NDArray[np.int64]:
     """Which of ``count`` cached frames form the clip: ascending indices, ``spec.frames`` of them or one.
 
     A clip in a row begins at any frame that leaves room for it.
     """
-    if stills or spec.sampling is Sampling.SINGLE:
+    if single_frames or spec.sampling is Sampling.SINGLE:
         return rng.integers(count, size=1)
     if spec.sampling is not Sampling.EVEN:
         step = 2 if spec.sampling is Sampling.EVERY_SECOND else 1
@@ -191,45 +197,45 @@ def mirrored(frames: NDArray[Any]) -> NDArray[Any]:
     return np.stack([cv2.flip(frame, 1) for frame in frames])
 
 
-class Cast:
+class DonorPool:
     """The people of one side of the split: who lends a face or a motion, and that side's generators."""
 
-    def __init__(self, cache: Path, samples: Sequence[Sample], generators: Sequence[Redrawer]) -> None:
+    def __init__(self, cache: Path, samples: Sequence[Sample], generators: Sequence[Regenerator]) -> None:
         self._cache = cache
         self._real = [sample for sample in samples if sample.label == "real"]
         self._drawn = [sample for sample in samples if sample.label == "fake" and sample.kind == "photo"]
         self._generators = list(generators)
 
-    def material(self, sample: Sample, clip: Faces, whole: Faces, rng: np.random.Generator) -> Material:
+    def inputs(self, sample: Sample, clip: Faces, whole: Faces, rng: np.random.Generator) -> SynthesisInputs:
         """What ``clip``, cut from ``whole``, a face of ``sample``, can be forged from."""
-        lenders = [self._real[int(i)] for i in rng.choice(len(self._real), CANDIDATES)]
+        donors = [self._real[int(i)] for i in rng.choice(len(self._real), CANDIDATES)]
         if self._drawn:
-            lenders = [self._drawn_or(lender, rng) for lender in lenders]
+            donors = [self._drawn_or(donor, rng) for donor in donors]
         others = [
-            self._lent(lender, len(clip.frames), rng)
-            for lender in lenders
-            if lender.identity != sample.identity
+            self._donated(donor, len(clip.frames), rng)
+            for donor in donors
+            if donor.identity != sample.identity
         ]
         moments = Face(whole.frames, whole.mesh)
-        return Material(Face(clip.frames, clip.mesh), moments, others, self._generators)
+        return SynthesisInputs(Face(clip.frames, clip.mesh), moments, others, self._generators)
 
-    def _drawn_or(self, lender: Sample, rng: np.random.Generator) -> Sample:
-        return self._drawn[int(rng.integers(len(self._drawn)))] if rng.random() < DRAWN_LENDERS else lender
+    def _drawn_or(self, donor: Sample, rng: np.random.Generator) -> Sample:
+        return self._drawn[int(rng.integers(len(self._drawn)))] if rng.random() < DRAWN_DONORS else donor
 
-    def _lent(self, sample: Sample, count: int, rng: np.random.Generator) -> Face:
+    def _donated(self, sample: Sample, count: int, rng: np.random.Generator) -> Face:
         faces = load_faces(self._cache / sample.folder)
         start = int(rng.integers(max(1, len(faces.frames) - count + 1)))
         length = max(count, 8)
         return Face(faces.frames[start : start + length], faces.mesh[start : start + length])
 
 
-def forge_pair(
+def synthesize_pair(
     faces: Faces,
-    material: Material,
+    inputs: SynthesisInputs,
     spec: DetectorSpec,
     rng: np.random.Generator,
     *,
-    family: str,
+    manipulation: str,
     degradation: Degradation | None = None,
     augment: bool = True,
 ) -> Batch:
@@ -237,10 +243,10 @@ def forge_pair(
 
     Args:
         faces: the frames of the clip.
-        material: the same clip, and what it can be forged from.
+        inputs: the same clip, and what it can be forged from.
         spec: how both are cut.
         rng: of every draw.
-        family: of the forgery.
+        manipulation: of the forgery.
         degradation: what both go through; None draws one.
         augment: jitter the box and mirror by a coin.
 
@@ -258,7 +264,7 @@ def forge_pair(
     def seen(pair: Pair) -> float:
         return trace(cut_frames(pair.real, *unturned), cut_frames(pair.fake, *unturned), face)
 
-    pair = plainest(family, lambda: forge(family, material, rng), seen)
+    pair = most_visible(manipulation, lambda: synthesize(manipulation, inputs, rng), seen)
     shared = degradation or Degradation.draw(rng, still=len(faces.frames) == 1, side_px=max(size))
     forged = cut_masks(pair.mask, affines, spec.size_px, view.mirror)
     face = mirrored(face) if view.mirror else face
@@ -290,17 +296,19 @@ class ForgedPairs(IterableDataset[Batch]):
         *,
         seed: int,
         degradation: Degradation | None = None,
-        families: Sequence[str] = (),
-        stills: bool = False,
+        manipulations: Sequence[str] = (),
+        single_frames: bool = False,
         first: int = 0,
         batch: int = 1,
     ) -> None:
-        self._cache, self._spec, self._seed, self._stills = cache, spec, seed, stills
-        self._families = tuple(families)
-        self._cast = Cast(cache, samples, load_generators(cache, "train"))
+        self._cache, self._spec, self._seed, self._single_frames = cache, spec, seed, single_frames
+        self._manipulations = tuple(manipulations)
+        self._cast = DonorPool(cache, samples, load_generators(cache, "train"))
         self._degradation = degradation
         self._first, self._batch = first, batch
-        self._samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
+        self._samples = [
+            s for s in samples if s.label == "real" and usable(s, spec, single_frames=single_frames)
+        ]
         if not self._samples:
             raise UsageError(f"{cache} holds no real training faces that give a clip for {spec.name}.")
         self._odds = sampling_odds(self._samples)
@@ -317,10 +325,14 @@ class ForgedPairs(IterableDataset[Batch]):
         rng = np.random.default_rng((self._seed, number))
         sample = self._samples[int(rng.choice(len(self._samples), p=self._odds))]
         whole = load_faces(self._cache / sample.folder)
-        clip = whole.take(choose_frames(len(whole.frames), self._spec, rng, stills=self._stills))
-        material = self._cast.material(sample, clip, whole, rng)
-        family = draw_family(material, rng, self._families)
-        return forge_pair(clip, material, self._spec, rng, family=family, degradation=self._degradation)
+        clip = whole.take(
+            choose_frames(len(whole.frames), self._spec, rng, single_frames=self._single_frames)
+        )
+        inputs = self._cast.inputs(sample, clip, whole, rng)
+        manipulation = draw_manipulation(inputs, rng, self._manipulations)
+        return synthesize_pair(
+            clip, inputs, self._spec, rng, manipulation=manipulation, degradation=self._degradation
+        )
 
 
 class FixedPairs(Dataset[Batch]):
@@ -337,17 +349,19 @@ class FixedPairs(Dataset[Batch]):
         spec: DetectorSpec,
         *,
         degradation: Degradation | None = None,
-        families: Sequence[str] = (),
-        stills: bool = False,
+        manipulations: Sequence[str] = (),
+        single_frames: bool = False,
         seed: int = 0,
-        generators: Sequence[Redrawer] | None = None,
+        generators: Sequence[Regenerator] | None = None,
     ) -> None:
-        self._cache, self._spec, self._stills, self._seed = cache, spec, stills, seed
-        self._families = tuple(families)
+        self._cache, self._spec, self._single_frames, self._seed = cache, spec, single_frames, seed
+        self._manipulations = tuple(manipulations)
         own = load_generators(cache, "val") if generators is None else generators
-        self._cast = Cast(cache, samples, own)
+        self._cast = DonorPool(cache, samples, own)
         self._degradation = degradation
-        self.samples = [s for s in samples if s.label == "real" and usable(s, spec, stills=stills)]
+        self.samples = [
+            s for s in samples if s.label == "real" and usable(s, spec, single_frames=single_frames)
+        ]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -360,14 +374,22 @@ class FixedPairs(Dataset[Batch]):
         rng = np.random.default_rng((self._seed, number))
         sample = self.samples[number]
         whole = load_faces(self._cache / sample.folder)
-        clip = whole.take(choose_frames(len(whole.frames), self._spec, rng, stills=self._stills))
-        material = self._cast.material(sample, clip, whole, rng)
-        possible = [name for name in material.families() if name in (self._families or FAMILIES)]
-        family = possible[number % len(possible)]
-        pair = forge_pair(
-            clip, material, self._spec, rng, family=family, degradation=self._degradation, augment=False
+        clip = whole.take(
+            choose_frames(len(whole.frames), self._spec, rng, single_frames=self._single_frames)
         )
-        return family, pair
+        inputs = self._cast.inputs(sample, clip, whole, rng)
+        possible = [name for name in inputs.manipulations() if name in (self._manipulations or MANIPULATIONS)]
+        manipulation = possible[number % len(possible)]
+        pair = synthesize_pair(
+            clip,
+            inputs,
+            self._spec,
+            rng,
+            manipulation=manipulation,
+            degradation=self._degradation,
+            augment=False,
+        )
+        return manipulation, pair
 
 
 def sampling_odds(samples: Sequence[Sample]) -> NDArray[np.float64]:

@@ -25,17 +25,17 @@ from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.training.data.corpora import Source, read_corpus
 from deepscan.training.data.prepare import Split
-from deepscan.training.synthesis.generators import Redrawer
+from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.manipulations import Face
 from deepscan.training.synthesis.video import (
     WHOLE,
     FaceVideo,
     Image,
-    forge_video,
     portrait,
     possible,
     read_face_video,
-    stretches,
+    segments,
+    synthesize_video,
     write_video,
 )
 
@@ -60,7 +60,7 @@ class Condition:
 CONDITIONS = (Condition("crf 23", 23), Condition("crf 40", 40), Condition("half size crf 23", 23, shrink=2))
 
 
-def rehearse(
+def synthesize_test_set(
     corpora: Iterable[Path],
     out: Path,
     split: Split,
@@ -68,7 +68,7 @@ def rehearse(
     mesh: FaceMesh,
     *,
     seed: int,
-    generators: Sequence[Redrawer] = (),
+    generators: Sequence[Regenerator] = (),
     count: int = 1,
 ) -> Iterator[tuple[Source, str]]:
     """Fill ``out`` with clips and ``corpus.csv``; yields what came of each validation video.
@@ -95,20 +95,20 @@ def rehearse(
         )
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, str]] = []
-    lenders: list[tuple[str, Face]] = []
+    donors: list[tuple[str, Face]] = []
     for number, row in enumerate(sources):
         forged = False
-        for turn, video in enumerate(_stretches(row.file, count, engine, mesh)):
+        for turn, video in enumerate(_segments(row.file, count, engine, mesh)):
             if isinstance(video, MediaError):
                 yield row, str(video)
                 continue
-            others = [face for identity, face in lenders if identity != row.identity][-LENDERS:]
+            others = [face for identity, face in donors if identity != row.identity][-LENDERS:]
             # The numbers keep files of one name from different folders apart, and stretches of one file.
             prefix = f"{number:03}-{row.file.stem}" + (f"-stretch-{turn + 1}" if turn else "")
             take = _Take(row, out, prefix, others, generators)
             written = list(take.write(video, number + turn, seed + 1000 * number + 100 * turn))
             rows += written
-            lenders.append((row.identity, lent(video)))
+            donors.append((row.identity, donated(video)))
             forged = True
             yield row, f"{len(written)} clips"
         if forged:
@@ -119,12 +119,10 @@ def rehearse(
         writer.writerows(rows)
 
 
-def _stretches(
-    path: Path, count: int, engine: FaceEngine, mesh: FaceMesh
-) -> Iterator[FaceVideo | MediaError]:
+def _segments(path: Path, count: int, engine: FaceEngine, mesh: FaceMesh) -> Iterator[FaceVideo | MediaError]:
     """Up to ``count`` stretches of a video, or why there is none."""
     try:
-        starts = stretches(media.probe(path), SECONDS, count)
+        starts = segments(media.probe(path), SECONDS, count)
     except MediaError as error:
         yield error
         return
@@ -137,7 +135,7 @@ def _stretches(
             yield error
 
 
-def lent(video: FaceVideo) -> Face:
+def donated(video: FaceVideo) -> Face:
     """What a video lends to later ones: a few frames of its face, and how it moved."""
     small = portrait(video)
     every = max(1, len(small.frames) // LENT_FRAMES)
@@ -152,24 +150,24 @@ class _Take:
     out: Path
     prefix: str
     others: Sequence[Face]
-    generators: Sequence[Redrawer]
+    generators: Sequence[Regenerator]
 
     def write(self, video: FaceVideo, number: int, seed: int) -> Iterator[dict[str, str]]:
         """Every condition with a seam, and one condition of the portrait forged as a whole."""
         for place, condition in enumerate(CONDITIONS):
-            family = SEAMS[(number + place) % len(SEAMS)]
-            yield from self._pair(video, family, "original", condition, seed + place)
+            manipulation = SEAMS[(number + place) % len(SEAMS)]
+            yield from self._pair(video, manipulation, "original", condition, seed + place)
         condition = CONDITIONS[number % len(CONDITIONS)]
-        family = WHOLE[number // len(CONDITIONS) % len(WHOLE)]
-        yield from self._pair(portrait(video), family, "portrait", condition, seed + len(CONDITIONS))
+        manipulation = WHOLE[number // len(CONDITIONS) % len(WHOLE)]
+        yield from self._pair(portrait(video), manipulation, "portrait", condition, seed + len(CONDITIONS))
 
     def _pair(
-        self, video: FaceVideo, family: str, original: str, condition: Condition, seed: int
+        self, video: FaceVideo, manipulation: str, original: str, condition: Condition, seed: int
     ) -> Iterator[dict[str, str]]:
-        if not possible(family, self.others, self.generators):
-            family = "self-blend"
-        pair = forge_video(video, family, seed, self.others, self.generators)
-        for label, kind, frames in (("real", original, pair.real), ("fake", family, pair.fake)):
+        if not possible(manipulation, self.others, self.generators):
+            manipulation = "self-blend"
+        pair = synthesize_video(video, manipulation, seed, self.others, self.generators)
+        for label, kind, frames in (("real", original, pair.real), ("fake", manipulation, pair.fake)):
             name = f"{self.prefix}-{original}-{label}-{condition.name.replace(' ', '-')}.mp4"
             write_video(self.out / name, shrunk(frames, condition.shrink), video.rate, condition.crf)
             yield _facts(name, label, self.row, f"{kind} {condition.name}")

@@ -74,9 +74,9 @@ def reliability_figure(groups: Mapping[str, Judged], bins: int = 10) -> Figure:
         found = reliability(judged.labels, judged.scores, bins)
         sizes = 20 + 280 * np.array([one.count for one in found]) / len(judged.labels)
         axes.plot((0, 1), (0, 1), color="0.7", linewidth=0.8, linestyle="--")
-        said, forged = [one.probability for one in found], [one.forged for one in found]
-        axes.plot(said, forged, color=FAKE_COLOUR, linewidth=1)
-        axes.scatter(said, forged, s=sizes, color=FAKE_COLOUR, alpha=0.7)
+        stated, forged = [one.probability for one in found], [one.forged for one in found]
+        axes.plot(stated, forged, color=FAKE_COLOUR, linewidth=1)
+        axes.scatter(stated, forged, s=sizes, color=FAKE_COLOUR, alpha=0.7)
         error = calibration_error_at_even_odds(judged.labels, judged.scores, bins)
         axes.set(title=f"{title(name)}  ECE {error:.3f}", xlim=(0, 1), ylim=(-0.02, 1.02))
     figure.supxlabel("probability said")

@@ -20,7 +20,7 @@ from deepscan.detectors import SPECS
 from deepscan.ensemble import aggregate
 from deepscan.errors import UsageError
 from deepscan.faces.clips import Clip
-from deepscan.inference.detector import Answer, Detector
+from deepscan.inference.detector import ClipOutput, Detector
 from deepscan.media import Frame
 from deepscan.results import FileReport, SkippedFaces, TrackReport
 from deepscan.scanner import Scanner
@@ -270,7 +270,7 @@ class Shuffler(Detector):
         self.shuffled: dict[tuple[int, float], float] = {}
         self._detector = detector
 
-    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[Answer]:
+    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
         """As ``Detector.answer``."""
         for clip in clips:
             mixed = replace(clip, pixels=clip.pixels[random_order(len(clip.pixels), clip.times_s[0])])

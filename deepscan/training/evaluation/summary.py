@@ -256,10 +256,10 @@ def count_verdicts(files: Sequence[ScoredFile], thresholds: tuple[float, float])
     verdicts: dict[str, int] = {}
     for file in files:
         if file.probability is None:
-            said = f"without a score ({file.status})"
+            outcome = f"without a score ({file.status})"
         else:
-            said = f"called {verdict(file.probability, *thresholds)}"
-        key = f"{'fake' if file.label else 'real'} files {said}"
+            outcome = f"called {verdict(file.probability, *thresholds)}"
+        key = f"{'fake' if file.label else 'real'} files {outcome}"
         verdicts[key] = verdicts.get(key, 0) + 1
     return verdicts
 

@@ -72,19 +72,19 @@ GENERAL_FAILURES = (
 )
 
 
-def write_cards(weights: Path, evaluation: Path, rehearsal: Path | None = None) -> list[Path]:
+def write_cards(weights: Path, evaluation: Path, synthetic: Path | None = None) -> list[Path]:
     """Write ``weights/<detector>.md`` for every detector of the manifest; returns the files.
 
     Args:
         weights: the folder.
         evaluation: JSON of ``deepscan evaluate`` on genuine forgeries.
-        rehearsal: the same on rehearsed files, for the kinds of forgery it tells best and worst.
+        synthetic: the same on a synthetic test set, for the kinds of forgery it tells best and worst.
 
     Raises:
         UsageError: a detector has no figures yet, or a JSON holds none.
     """
     manifest = read_manifest(weights)
-    genuine, found = evaluated(evaluation), read_tables(rehearsal)
+    genuine, found = evaluated(evaluation), read_tables(synthetic)
     written = []
     for name, entry in manifest.detectors.items():
         path = weights / f"{name}.md"
@@ -103,12 +103,12 @@ def evaluated(path: Path) -> dict[str, dict[str, float]]:
         raise UsageError(f"{path} is not what `deepscan evaluate -o` writes; make it again.") from None
 
 
-def read_tables(rehearsal: Path | None) -> Mapping[str, Any]:
+def read_tables(synthetic: Path | None) -> Mapping[str, Any]:
     """What ``deepscan evaluate`` measured on forged copies; empty without a JSON."""
-    if rehearsal is None:
+    if synthetic is None:
         return {}
-    evaluated(rehearsal)
-    return cast(Mapping[str, Any], json.loads(rehearsal.read_text(encoding="utf-8")))
+    evaluated(synthetic)
+    return cast(Mapping[str, Any], json.loads(synthetic.read_text(encoding="utf-8")))
 
 
 def by_forgery(found: Mapping[str, Any], name: str) -> list[tuple[str, float]]:
@@ -182,12 +182,12 @@ def extremes(which: str, kinds: Sequence[tuple[str, float]]) -> str:
 
 def failures(genuine: Mapping[str, float] | None, kinds: Sequence[tuple[str, float]]) -> str:
     """What the detector gets wrong, as a list: what was measured first, then what holds for all."""
-    said = []
+    lines = []
     if genuine is not None and genuine["auc"] < 0.6:
-        said.append("On the genuine forgeries measured it is no better than chance.")
+        lines.append("On the genuine forgeries measured it is no better than chance.")
     if kinds:
-        said.append(f"Lowest AUC by kind of forgery: {_listed(kinds)}.")
-    return "\n".join(f"- {line}" for line in (*said, *GENERAL_FAILURES))
+        lines.append(f"Lowest AUC by kind of forgery: {_listed(kinds)}.")
+    return "\n".join(f"- {line}" for line in (*lines, *GENERAL_FAILURES))
 
 
 def shuffled(figures: Mapping[str, float] | None) -> str:
@@ -208,10 +208,10 @@ def interval(figures: Mapping[str, Any]) -> str:
     """AUC in words."""
     span = f"{figures['auc_low']:.3f} to {figures['auc_high']:.3f}"
     counts = f"{figures['real']} real and {figures['fake']} forged files"
-    said = f"video AUC {figures['auc']:.3f}, 95 % interval {span} over identities ({counts})."
+    lines = f"video AUC {figures['auc']:.3f}, 95 % interval {span} over identities ({counts})."
     if min(figures["real"], figures["fake"]) < FEW:
-        said += " With so few files of one class the figure says next to nothing."
-    return said
+        lines += " With so few files of one class the figure says next to nothing."
+    return lines
 
 
 def standing(entry: DetectorEntry) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from deepscan.errors import UsageError
-from deepscan.training.config import TrainConfig
+from deepscan.training.config import TrainConfig, present_names
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -72,7 +72,7 @@ def resume(
         return 0, []
     state = torch.load(path, map_location="cpu", weights_only=True)
     free = {"workers", "threads", "validate_every", "keep_every", "device"}
-    then = {**asdict(TrainConfig(config.detector, config.steps)), **state["config"]}
+    then = {**asdict(TrainConfig(config.detector, config.steps)), **present_names(state["config"])}
     now = asdict(config)
     changed = sorted(key for key in now if key not in free and then[key] != now[key])
     if changed:

@@ -32,21 +32,21 @@ PUBLIC = {
 }
 
 
-def find_start(said: str, detector: str) -> Path | None:
+def find_start(name: str, detector: str) -> Path | None:
     """What ``--init`` names: ``none``, ``shipped`` or a file.
 
     Raises:
         UsageError: there is no such file, or no checkpoint of this detector ships.
     """
-    if said == NOTHING:
+    if name == NOTHING:
         return None
-    if said == SHIPPED:
+    if name == SHIPPED:
         path = find_root() / "checkpoints" / f"{detector}.safetensors"
         if not path.is_file():
             there = ", ".join(sorted(one.stem for one in path.parent.glob("*.safetensors"))) or "none"
             raise UsageError(f"no checkpoint of {detector} ships beside the weights ({there} do).")
         return path
-    path = Path(said)
+    path = Path(name)
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file to start from; or say `shipped` or `none`.")
     return path

@@ -21,17 +21,17 @@ from deepscan.training.networks import Net
 
 LARGEST_GRADIENT = 5.0
 SATURATED = 1e-6
-"""Probabilities nearer to 0 or 1 than this have no gradient in ``unevenness``."""
+"""Probabilities nearer to 0 or 1 than this have no gradient in ``score_variance_loss``."""
 
 
 class TrainingStep(nn.Module):
     """A batch in, its loss out: what is run alike in every process."""
 
-    def __init__(self, net: Net, distillation: Distillation | None, evenness: float = 0.0) -> None:
+    def __init__(self, net: Net, distillation: Distillation | None, score_variance: float = 0.0) -> None:
         super().__init__()
         self.net = cast(nn.Module, net)
         self.distillation = distillation
-        self.evenness = evenness
+        self.score_variance = score_variance
 
     def forward(self, batch: Batch) -> Tensor:
         """Scalar loss; the forward pass in ``mixed_precision``, losses in float32."""
@@ -42,12 +42,14 @@ class TrainingStep(nn.Module):
             loss = net.loss(output, batch["label"], forged, batch["face"])
             if self.distillation is not None:
                 loss = loss + self.distillation.loss(batch["pixels"])
-            if self.evenness:
-                loss = loss + self.evenness * unevenness(net.probability(output), batch["label"])
+            if self.score_variance:
+                loss = loss + self.score_variance * score_variance_loss(
+                    net.probability(output), batch["label"]
+                )
         return loss
 
 
-def unevenness(probability: Tensor, label: Tensor) -> Tensor:
+def score_variance_loss(probability: Tensor, label: Tensor) -> Tensor:
     """Variance of the logits of a batch's genuine clips: how far the network's idea of genuine differs from
     face to face. In the manner of single-center loss (Li et al., "Frequency-aware Discriminative Feature
     Learning", CVPR 2021), which draws genuine faces together and leaves forged ones alone. Each of several
@@ -67,7 +69,7 @@ def optimize(
     batch: Batch,
     distillation: Distillation | None = None,
     parallel: nn.Module | None = None,
-    sharpness: float = 0.0,
+    sam_rho: float = 0.0,
 ) -> float:
     """One step. Returns the loss.
 
@@ -77,7 +79,7 @@ def optimize(
         batch: on any device.
         distillation: adds its loss.
         parallel: the ``TrainingStep`` of both, where several processes share it; None makes one.
-        sharpness: how far uphill the gradient is taken that the step follows, for minima that stay low around
+        sam_rho: how far uphill the gradient is taken that the step follows, for minima that stay low around
             (Foret et al., Sharpness-Aware Minimization, 2021, the rho of eq. 2); 0: where the network stands.
 
     Raises:
@@ -95,8 +97,8 @@ def optimize(
         return loss
 
     loss = backward()
-    if sharpness:
-        with uphill(module, sharpness), same_statistics(module):
+    if sam_rho:
+        with uphill(module, sam_rho), same_statistics(module):
             backward()
     norm = nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
     if not torch.isfinite(norm):
@@ -200,7 +202,7 @@ def _learn_only(module: nn.Module, learning: Sequence[str]) -> None:
             part.eval()
 
 
-def lay_out(module: nn.Module) -> None:
+def to_channels_last(module: nn.Module) -> None:
     """Channels last, which a CPU convolves faster; networks of 3D convolutions stay as they are."""
     if not is_3d(module):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

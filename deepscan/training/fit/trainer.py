@@ -34,7 +34,7 @@ from deepscan.training.fit.checkpoint import (
 )
 from deepscan.training.fit.distillation import Distillation
 from deepscan.training.fit.initial_weights import start_from
-from deepscan.training.fit.step import TrainingStep, lay_out, learn, optimize, optimizer_of, rate_at
+from deepscan.training.fit.step import TrainingStep, learn, optimize, optimizer_of, rate_at, to_channels_last
 from deepscan.training.fit.validation import validate
 from deepscan.training.networks import build
 
@@ -86,10 +86,10 @@ def train(
     module = cast(nn.Module, net)
     if init is not None:
         start_from(net, init)
-    lay_out(module)
+    to_channels_last(module)
     distillation = None if teacher is None else Distillation(teacher, config.detector, module)
     trained = nn.ModuleList([module] if distillation is None else [module, distillation.project])
-    forward = TrainingStep(net, distillation, config.evenness).to(place.device)
+    forward = TrainingStep(net, distillation, config.score_variance).to(place.device)
     optimizer = optimizer_of(config, trained.parameters())
     origins = {"init": origin(init), "teacher": origin(teacher)}
     step, losses = resume(run / CHECKPOINT, config, trained, optimizer, origins)
@@ -103,7 +103,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, config)
         losses.append(
-            place.mean(optimize(net, optimizer, next(stream), distillation, parallel, config.sharpness))
+            place.mean(optimize(net, optimizer, next(stream), distillation, parallel, config.sam_rho))
         )
         after_step()
         step, since = step + 1, since + 1

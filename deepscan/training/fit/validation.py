@@ -30,19 +30,22 @@ def validate(net: Net, config: TrainConfig, cache: Path, samples: Sequence[Sampl
     val_side, spec = [sample for sample in samples if sample.split == "val"], net.spec
     found: dict[str, float] = {}
     cast(nn.Module, net).eval()
-    if config.own_share < 1:
+    if config.corpus_fraction < 1:
         made = FixedPairs(
             cache,
             val_side,
             spec,
             degradation=degradation_of(config),
-            families=config.families,
-            stills=config.stills,
+            manipulations=config.manipulations,
+            single_frames=config.single_frames,
         )
-        real, families = scores_of(net, (made.named(number) for number in range(len(made))))
-        found |= _figures("val", real, families)
-        found |= {f"val_auc {family}": separation(real, scores) for family, scores in families.items()}
-    if config.own_share > 0:
+        real, manipulations = scores_of(net, (made.named(number) for number in range(len(made))))
+        found |= _figures("val", real, manipulations)
+        found |= {
+            f"val_auc {manipulation}": separation(real, scores)
+            for manipulation, scores in manipulations.items()
+        }
+    if config.corpus_fraction > 0:
         own = FixedOwnPairs(own_pairs(config, cache, val_side, spec, augment=False))
         found |= _figures("val_own", *scores_of(net, (("own", own[number]) for number in range(len(own)))))
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deepscan.training.synthesis.generators import Redrawer
+from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.masks import Points, feather, picture_box
 from deepscan.training.synthesis.motion import remap, sweep
 from deepscan.training.synthesis.regeneration import Redrawing
@@ -45,7 +45,7 @@ class Animation:
         frames: Image,
         mesh: Points,
         driver: Points,
-        generators: Sequence[Redrawer],
+        generators: Sequence[Regenerator],
         rng: np.random.Generator,
     ) -> Pair:
         """Animate one frame of a clip in the clip's place.

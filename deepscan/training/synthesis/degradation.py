@@ -179,7 +179,7 @@ class Degradation:
         if self.noise_sigma:
             out = add_noise(out, self.noise_sigma, self.noise_seed)
         if self.retouching is not None:
-            out = np.stack([self.retouching.redraw(frame) for frame in out])
+            out = np.stack([self.retouching.regenerate(frame) for frame in out])
         if self.sharpening is not None:
             out = np.stack([steepen(frame, *self.sharpening) for frame in out])
         if self.palette is not None:

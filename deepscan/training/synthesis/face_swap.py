@@ -23,7 +23,7 @@ from deepscan.training.synthesis.masks import (
     warp,
 )
 from deepscan.training.synthesis.motion import align, through_generator, warp_triangles
-from deepscan.training.synthesis.self_blend import LEVELS, Image, Pair, Redraw, mix, smooth, table
+from deepscan.training.synthesis.self_blend import LEVELS, Image, Pair, Regenerate, mix, smooth, table
 
 REGION_ODDS = {"face": 0.5, "no forehead": 0.38, "eyes and nose": 0.12}
 ANCHORS = (33, 263, 1, 61, 291, 152)
@@ -72,7 +72,7 @@ class Swap:
         donor: Image,
         donor_mesh: Points,
         rng: np.random.Generator,
-        redraw: Redraw | None = None,
+        regenerate: Regenerate | None = None,
     ) -> Pair:
         """Put the donor's face on a clip.
 
@@ -82,7 +82,7 @@ class Swap:
             donor: ``(S, h, w, 3)`` uint8; its frames repeat where the clip is longer.
             donor_mesh: ``(S, 468, 2)`` pixels of the donor's frames.
             rng: feeds the jitter between frames alone.
-            redraw: what draws the face anew before it is blended.
+            regenerate: what draws the face anew before it is blended.
         """
         size = (int(frames.shape[1]), int(frames.shape[2]))
         width = float(np.ptp(mesh[0, :, 0]))
@@ -94,7 +94,7 @@ class Swap:
             face = self._resized(
                 fit(donor[index], size), fit_mesh(donor_mesh[index], donor[index], size), moved
             )
-            face = redraw(face, moved) if redraw else face
+            face = regenerate(face, moved) if regenerate else face
             mask = warp(hull_mask(points, self.region, size), field)
             mask = soft_edge(mask, self.erode + 0.02, self.blur, width)
             mask = mask * hull_mask(points, "face", size)

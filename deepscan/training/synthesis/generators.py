@@ -4,7 +4,7 @@ Eight auto-encoders that differ in how they grow their maps (transposed convolut
 shuffle), in depth and width, with and without a skip connection, with a perceptual or an adversarial loss:
 a detector that learns all of them learns what they share. Two more are kept for validation. All ten ship in
 ``weights/checkpoints/generators``, trained as ``train_generators`` trains others. Networks that enlarge
-pictures (``enlargers``) and filters that retouch skin (``retouch``) stand beside them in training.
+pictures (``super_resolvers``) and filters that retouch skin (``retouch``) stand beside them in training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from deepscan.errors import UsageError
 from deepscan.training.synthesis.retouching import RETOUCHERS
-from deepscan.training.synthesis.super_resolution import load_enlargers
+from deepscan.training.synthesis.super_resolution import load_super_resolvers
 from deepscan.weights import find_root
 
 Image = NDArray[np.uint8]
@@ -36,10 +36,10 @@ CROP_PX = 128
 BATCH = 8
 
 
-class Redrawer(Protocol):
+class Regenerator(Protocol):
     """What draws a picture anew."""
 
-    def redraw(self, image: Image) -> Image:
+    def regenerate(self, image: Image) -> Image:
         """``(H, W, 3)`` uint8 to the same shape; H and W divisible by 8."""
         ...
 
@@ -121,7 +121,7 @@ class Generator(nn.Module):
         return detailed
 
     @torch.inference_mode()
-    def redraw(self, image: Image) -> Image:
+    def regenerate(self, image: Image) -> Image:
         """``(H, W, 3)`` uint8 through the generator; H and W divisible by 8."""
         x = torch.from_numpy(image)[None].permute(0, 3, 1, 2).float() / 127.5 - 1
         y = (self(x)[0].permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5
@@ -248,10 +248,12 @@ def take_shipped(cache: Path) -> list[str]:
     return taken
 
 
-def load_generators(cache: Path, split: str) -> list[Redrawer]:
+def load_generators(cache: Path, split: str) -> list[Regenerator]:
     """The generators of one side of the split: trained ones and, in training, enlargers and retouchers."""
     wanted = [spec for spec in GENERATORS if spec.split == split]
-    found: list[Redrawer] = [*load_enlargers(cache / FOLDER), *RETOUCHERS] if split == "train" else []
+    found: list[Regenerator] = (
+        [*load_super_resolvers(cache / FOLDER), *RETOUCHERS] if split == "train" else []
+    )
     for spec in wanted:
         path = cache / FOLDER / f"{spec.name}.safetensors"
         if path.exists():

@@ -14,15 +14,15 @@ import numpy as np
 
 from deepscan.training.synthesis.animation import Animation
 from deepscan.training.synthesis.face_swap import Swap, nearest
-from deepscan.training.synthesis.generators import Redrawer
+from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.masks import Points
 from deepscan.training.synthesis.reenactment import Reenactment
 from deepscan.training.synthesis.regeneration import Redrawing
 from deepscan.training.synthesis.resynthesis import Resynthesis
-from deepscan.training.synthesis.self_blend import Image, Pair, Redraw, SelfBlend
+from deepscan.training.synthesis.self_blend import Image, Pair, Regenerate, SelfBlend
 from deepscan.training.synthesis.temporal import Timing
 
-FAMILIES = ("self-blend", "swap", "reenactment", "resynthesis", "animation", "timing")
+MANIPULATIONS = ("self-blend", "swap", "reenactment", "resynthesis", "animation", "timing")
 ODDS = {
     "self-blend": 0.30,
     "swap": 0.16,
@@ -47,7 +47,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Material:
+class SynthesisInputs:
     """What forgeries are made from.
 
     Attributes:
@@ -60,9 +60,9 @@ class Material:
     clip: Face
     moments: Face
     others: Sequence[Face] = ()
-    generators: list[Redrawer] = field(default_factory=list)
+    generators: list[Regenerator] = field(default_factory=list)
 
-    def families(self) -> list[str]:
+    def manipulations(self) -> list[str]:
         """Which families this material allows."""
         possible = {
             "self-blend": True,
@@ -72,47 +72,49 @@ class Material:
             "animation": bool(self.others),
             "timing": len(self.clip.frames) > 4,
         }
-        return [family for family in FAMILIES if possible[family]]
+        return [manipulation for manipulation in MANIPULATIONS if possible[manipulation]]
 
 
-def draw_family(material: Material, rng: np.random.Generator, wanted: Sequence[str] = ()) -> str:
+def draw_manipulation(inputs: SynthesisInputs, rng: np.random.Generator, wanted: Sequence[str] = ()) -> str:
     """One of the ``wanted`` families (none: all) that the material allows, by ``ODDS``.
 
     A face of which no wanted family can be made is self-blended.
     """
-    possible = [family for family in material.families() if family in (wanted or FAMILIES)]
+    possible = [
+        manipulation for manipulation in inputs.manipulations() if manipulation in (wanted or MANIPULATIONS)
+    ]
     possible = possible or ["self-blend"]
-    odds = np.array([ODDS[family] for family in possible])
+    odds = np.array([ODDS[manipulation] for manipulation in possible])
     return str(rng.choice(possible, p=odds / odds.sum()))
 
 
-def forge(family: str, material: Material, rng: np.random.Generator) -> Pair:
-    """A forgery of ``family``, drawn from ``rng``; one that ``material.families`` names."""
-    frames, mesh = material.clip.frames, material.clip.mesh
-    if family == "self-blend":
-        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(family, material, rng))
-    if family == "swap":
+def synthesize(manipulation: str, inputs: SynthesisInputs, rng: np.random.Generator) -> Pair:
+    """A forgery of ``manipulation``, drawn from ``rng``; one that ``inputs.families`` names."""
+    frames, mesh = inputs.clip.frames, inputs.clip.mesh
+    if manipulation == "self-blend":
+        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(manipulation, inputs, rng))
+    if manipulation == "swap":
         swap = Swap.draw(rng)
-        donor = material.others[nearest(mesh[0], [other.mesh[0] for other in material.others])]
-        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(family, material, rng))
-    if family == "reenactment":
-        other = material.others[0] if material.others else material.moments
-        moments = material.moments
+        donor = inputs.others[nearest(mesh[0], [other.mesh[0] for other in inputs.others])]
+        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(manipulation, inputs, rng))
+    if manipulation == "reenactment":
+        other = inputs.others[0] if inputs.others else inputs.moments
+        moments = inputs.moments
         reenactment = Reenactment.draw(rng)
-        redraw = _redraw(family, material, rng)
-        return reenactment.apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0], redraw)
-    if family == "resynthesis":
-        generators = material.generators
+        regenerate = _redraw(manipulation, inputs, rng)
+        return reenactment.apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0], regenerate)
+    if manipulation == "resynthesis":
+        generators = inputs.generators
         return Resynthesis.draw(rng, len(generators)).apply(frames, mesh, generators)
-    if family == "animation":
-        animation = Animation.draw(rng, len(material.generators))
-        driver = max(material.others, key=lambda other: len(other.mesh))
-        return animation.apply(frames, mesh, driver.mesh, material.generators, rng)
+    if manipulation == "animation":
+        animation = Animation.draw(rng, len(inputs.generators))
+        driver = max(inputs.others, key=lambda other: len(other.mesh))
+        return animation.apply(frames, mesh, driver.mesh, inputs.generators, rng)
     return Timing.draw(rng).apply(frames, mesh)
 
 
-def _redraw(family: str, material: Material, rng: np.random.Generator) -> Redraw | None:
+def _redraw(manipulation: str, inputs: SynthesisInputs, rng: np.random.Generator) -> Regenerate | None:
     """A generator for the face of a blended family, for a share of the draws."""
-    if not material.generators or rng.random() >= REDRAWN[family]:
+    if not inputs.generators or rng.random() >= REDRAWN[manipulation]:
         return None
-    return partial(Redrawing.draw(rng, len(material.generators)).face, generators=material.generators)
+    return partial(Redrawing.draw(rng, len(inputs.generators)).face, generators=inputs.generators)

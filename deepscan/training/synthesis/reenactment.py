@@ -15,7 +15,7 @@ import numpy as np
 
 from deepscan.training.synthesis.masks import Points, draw_region, hull_mask, soft_edge
 from deepscan.training.synthesis.motion import align, through_generator, warp_triangles
-from deepscan.training.synthesis.self_blend import Image, Pair, Redraw, Tone, mix, smooth
+from deepscan.training.synthesis.self_blend import Image, Pair, Regenerate, Tone, mix, smooth
 
 REGION_ODDS = {"mouth": 0.35, "lower face": 0.45, "eyes and nose": 0.2}
 RIGID = (33, 133, 362, 263, 168, 6, 197, 1, 127, 356)
@@ -57,7 +57,7 @@ class Reenactment:
         moments: Image,
         moments_mesh: Points,
         expression: Points,
-        redraw: Redraw | None = None,
+        regenerate: Regenerate | None = None,
     ) -> Pair:
         """Re-enact a clip.
 
@@ -67,14 +67,14 @@ class Reenactment:
             moments: ``(S, H, W, 3)``, other frames of the same face in the same coordinates.
             moments_mesh: ``(S, 468, 2)``.
             expression: mesh ``(468, 2)`` of somebody else, for a face with one moment alone.
-            redraw: what draws the face anew before it is blended.
+            regenerate: what draws the face anew before it is blended.
         """
         size = (int(frames.shape[1]), int(frames.shape[2]))
         width = float(np.ptp(mesh[0, :, 0]))
         fakes, masks = [], []
         for number, (frame, points) in enumerate(zip(frames, smooth(mesh), strict=True)):
             patch = self._patch(frame, points, number, moments, moments_mesh, expression)
-            patch = redraw(patch, points) if redraw else patch
+            patch = regenerate(patch, points) if regenerate else patch
             mask = hull_mask(points, self.region, size)
             grow = max(1, round((0.05 if self.region == "mouth" else 0.0) * width))
             mask = np.asarray(cv2.dilate(mask, np.ones((grow, grow), np.uint8)), np.float32)

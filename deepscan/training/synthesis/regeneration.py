@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deepscan.training.synthesis.generators import Redrawer, enlarge, shrink
+from deepscan.training.synthesis.generators import Regenerator, enlarge, shrink
 from deepscan.training.synthesis.masks import Points, picture_box
 from deepscan.training.synthesis.self_blend import Image
 
@@ -58,7 +58,7 @@ class Redrawing:
             detail=float(rng.uniform(0, 1.3)) * float(rng.random() < 0.65),
         )
 
-    def whole(self, image: Image, generators: Sequence[Redrawer]) -> Image:
+    def whole(self, image: Image, generators: Sequence[Regenerator]) -> Image:
         """``(H, W, 3)`` uint8 with all that its ``picture_box`` holds drawn anew."""
         box = picture_box(image)
         drawn = image.copy()
@@ -80,7 +80,7 @@ class Redrawing:
         own_px = max(8, int(max(inside.shape[:2])) // 8 * 8)  # generators take multiples of 8
         return min(self.whole_px, own_px)
 
-    def face(self, frame: Image, points: Points, generators: Sequence[Redrawer]) -> Image:
+    def face(self, frame: Image, points: Points, generators: Sequence[Regenerator]) -> Image:
         """``(H, W, 3)`` uint8 with the square around the mesh ``(468, 2)``, pixels, drawn anew."""
         low, high = points.min(0), points.max(0)
         half = self.reach * float((high - low).max()) / 2
@@ -94,10 +94,10 @@ class Redrawing:
         drawn[top:bottom, left:right] = self._through(frame[top:bottom, left:right], generators, self.size_px)
         return drawn
 
-    def _through(self, image: Image, generators: Sequence[Redrawer], size_px: int) -> Image:
+    def _through(self, image: Image, generators: Sequence[Regenerator], size_px: int) -> Image:
         small = drawn = shrink(image, size_px)
         for _ in range(self.passes):
-            drawn = generators[self.generator % len(generators)].redraw(drawn)
+            drawn = generators[self.generator % len(generators)].regenerate(drawn)
         if self.detail:
             drawn = match_detail(drawn, small, self.detail)
         return enlarge(drawn, image.shape[:2])

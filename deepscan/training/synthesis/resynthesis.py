@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepscan.training.synthesis.generators import Redrawer
+from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.masks import Points, hull_mask, picture_box, soft_edge
 from deepscan.training.synthesis.regeneration import Redrawing
 from deepscan.training.synthesis.self_blend import Image, Pair, mix
@@ -37,11 +37,11 @@ class Resynthesis:
             blur=float(rng.uniform(0.01, 0.08)),
         )
 
-    def apply(self, frames: Image, mesh: Points, generators: Sequence[Redrawer]) -> Pair:
+    def apply(self, frames: Image, mesh: Points, generators: Sequence[Regenerator]) -> Pair:
         """Redraw a clip: ``frames (T, H, W, 3)`` uint8, ``mesh (T, 468, 2)`` pixels."""
         return self._whole(frames, generators) if self.whole else self._face(frames, mesh, generators)
 
-    def _whole(self, frames: Image, generators: Sequence[Redrawer]) -> Pair:
+    def _whole(self, frames: Image, generators: Sequence[Regenerator]) -> Pair:
         """The real half has the size of the generator's pictures, too."""
         reals = np.stack([self.redrawing.sampled(frame) for frame in frames])
         fakes = np.stack([self.redrawing.whole(frame, generators) for frame in frames])
@@ -50,7 +50,7 @@ class Resynthesis:
             mask[picture_box(frame)] = 1
         return Pair(reals, fakes, masks)
 
-    def _face(self, frames: Image, mesh: Points, generators: Sequence[Redrawer]) -> Pair:
+    def _face(self, frames: Image, mesh: Points, generators: Sequence[Regenerator]) -> Pair:
         fakes, masks = [], []
         for frame, points in zip(frames, mesh, strict=True):
             drawn = self.redrawing.face(frame, points, generators)

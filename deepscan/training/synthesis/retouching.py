@@ -36,7 +36,7 @@ class Retoucher:
     edge_px: float
     gain: float
 
-    def redraw(self, image: Image) -> Image:
+    def regenerate(self, image: Image) -> Image:
         """``(H, W, 3)`` uint8 to the same."""
         smooth = image
         for _ in range(self.passes):

@@ -29,7 +29,7 @@ from deepscan.training.synthesis.masks import (
 )
 
 Image = NDArray[np.uint8]
-Redraw = Callable[[Image, Points], Image]
+Regenerate = Callable[[Image, Points], Image]
 """What a generator makes of the face with the mesh ``(468, 2)`` in a picture ``(H, W, 3)``."""
 LEVELS = np.arange(256, dtype=np.float32)
 RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
@@ -145,7 +145,7 @@ class SelfBlend:
         )
 
     def apply(
-        self, frames: Image, mesh: Points, rng: np.random.Generator, redraw: Redraw | None = None
+        self, frames: Image, mesh: Points, rng: np.random.Generator, regenerate: Regenerate | None = None
     ) -> Pair:
         """Forge a clip (or, with T = 1, an image).
 
@@ -153,7 +153,7 @@ class SelfBlend:
             frames: ``(T, H, W, 3)`` uint8, a real face.
             mesh: ``(T, 468, 2)`` pixels.
             rng: feeds the jitter of the jittered kind alone.
-            redraw: what draws the face anew before it is blended.
+            regenerate: what draws the face anew before it is blended.
         """
         mesh = smooth(mesh) if not self.jitter else mesh
         size = frames.shape[1:3]
@@ -162,7 +162,7 @@ class SelfBlend:
         reals, fakes, masks = [], [], []
         for frame, points in zip(frames, mesh, strict=True):
             wobble = rng.normal(0, self.jitter, 4) if self.jitter else np.zeros(4)
-            real, fake, mask = self._frame(frame, points, field, width, wobble, redraw)
+            real, fake, mask = self._frame(frame, points, field, width, wobble, regenerate)
             reals.append(real)
             fakes.append(fake)
             masks.append(mask)
@@ -175,11 +175,11 @@ class SelfBlend:
         field: NDArray[np.float32],
         width: float,
         wobble: NDArray[np.float64],
-        redraw: Redraw | None,
+        regenerate: Regenerate | None,
     ) -> tuple[Image, Image, Mask]:
         toned = self.tone.apply(frame)
         source, target = (toned, frame) if self.tone_on_source else (frame, toned)
-        source = redraw(source, points) if redraw else source
+        source = regenerate(source, points) if regenerate else source
         mask = hull_mask(points, self.region, (frame.shape[0], frame.shape[1]))
         mask = soft_edge(warp(mask, field), self.erode, self.blur, width)
         move = self._move(points, width, wobble)

@@ -2,7 +2,7 @@
 
 Many forgers end in such a network (a face restorer, a super-resolver), and its detail is nobody's skin. Any
 ONNX file will do that takes ``(1, 3, h, w)`` float32 RGB in [0, 1] and gives ``(1, 3, s h, s w)`` of the same
-range, s one of 2, 4 and 8. ``train generators --enlarger FILE`` copies it into the cache, where
+range, s one of 2, 4 and 8. ``train generators --super-resolver FILE`` copies it into the cache, where
 ``generators.load_generators`` finds it; ``tools/ncnn_onnx.py`` makes one of a file for ncnn.
 """
 
@@ -26,7 +26,7 @@ GENTLE_PX = 128
 """Pictures up to this size are halved before; larger ones are shrunk by the whole scale, which is quicker."""
 
 
-class Enlarger:
+class SuperResolver:
     """One such network, on one thread.
 
     Raises:
@@ -50,7 +50,7 @@ class Enlarger:
                 f"{path} makes {grown.shape} of a picture of {PROBE_PX} px; 2, 4 or 8 times that is wanted."
             )
 
-    def redraw(self, image: Image) -> Image:
+    def regenerate(self, image: Image) -> Image:
         """``(H, W, 3)`` uint8, shrunk and enlarged again; H and W divisible by 8."""
         h, w = image.shape[:2]
         by = 2 if max(h, w) <= GENTLE_PX else self.scale
@@ -64,13 +64,13 @@ class Enlarger:
         return np.ascontiguousarray(np.clip(np.rint(y * 255), 0, 255), np.uint8)
 
 
-def add_enlarger(path: Path, folder: Path) -> None:
+def add_super_resolver(path: Path, folder: Path) -> None:
     """Copy a file into ``folder`` after a look whether it can be used.
 
     Raises:
         UsageError: it is no network that enlarges pictures.
     """
-    Enlarger(path)
+    SuperResolver(path)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{path.stem}.onnx"
     partial = target.with_suffix(".partial")
@@ -78,6 +78,6 @@ def add_enlarger(path: Path, folder: Path) -> None:
     partial.replace(target)
 
 
-def load_enlargers(folder: Path) -> list[Enlarger]:
+def load_super_resolvers(folder: Path) -> list[SuperResolver]:
     """Those in ``folder``, by name."""
-    return [Enlarger(path) for path in sorted(folder.glob("*.onnx"))]
+    return [SuperResolver(path) for path in sorted(folder.glob("*.onnx"))]

@@ -21,12 +21,12 @@ from deepscan.faces import tracker as tracking
 from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine, FaceTracker
 from deepscan.training.synthesis.degradation import encode_h264
-from deepscan.training.synthesis.generators import Redrawer
-from deepscan.training.synthesis.manipulations import Face, Material, forge
+from deepscan.training.synthesis.generators import Regenerator
+from deepscan.training.synthesis.manipulations import Face, SynthesisInputs, synthesize
 from deepscan.training.synthesis.masks import hull_mask
 from deepscan.training.synthesis.resynthesis import Resynthesis
 from deepscan.training.synthesis.self_blend import Pair
-from deepscan.training.synthesis.visibility import plainest, trace
+from deepscan.training.synthesis.visibility import most_visible, trace
 
 Image = NDArray[np.uint8]
 WHOLE = ("redrawing", "animation")
@@ -51,7 +51,7 @@ class FaceVideo:
     rate: Fraction
 
 
-def stretches(info: media.MediaInfo, seconds: float, count: int) -> list[float]:
+def segments(info: media.MediaInfo, seconds: float, count: int) -> list[float]:
     """Where stretches of ``seconds`` begin: up to ``count``, spread over the video, none over another."""
     length_s = info.duration_s or 0.0
     fit = max(1, min(count, int(length_s / seconds)))
@@ -98,19 +98,19 @@ def read_face_video(
     )
 
 
-def possible(family: str, others: Sequence[Face], generators: Sequence[Redrawer]) -> bool:
-    """Whether a whole video can be forged by ``family``, a family of ``families`` or ``redrawing``."""
-    needs_generator = family in ("resynthesis", "redrawing")
-    needs_person = family in ("swap", "animation")
+def possible(manipulation: str, others: Sequence[Face], generators: Sequence[Regenerator]) -> bool:
+    """Whether a whole video can be forged by a type of ``manipulations`` or by ``redrawing``."""
+    needs_generator = manipulation in ("resynthesis", "redrawing")
+    needs_person = manipulation in ("swap", "animation")
     return bool(generators or not needs_generator) and bool(others or not needs_person)
 
 
-def forge_video(
+def synthesize_video(
     video: FaceVideo,
-    family: str,
+    manipulation: str,
     seed: int,
     others: Sequence[Face] = (),
-    generators: Sequence[Redrawer] = (),
+    generators: Sequence[Regenerator] = (),
 ) -> Pair:
     """Forge every frame with one draw of a family that is ``possible``, one that can be seen.
 
@@ -118,15 +118,15 @@ def forge_video(
     """
     rng = np.random.default_rng(seed)
     clip = Face(video.frames, video.mesh)
-    material = Material(clip, clip, list(others), list(generators))
+    inputs = SynthesisInputs(clip, clip, list(others), list(generators))
 
     def draw() -> Pair:
-        if family not in ("redrawing", "resynthesis"):
-            return forge(family, material, rng)
-        drawn = replace(Resynthesis.draw(rng, len(generators)), whole=family == "redrawing")
-        return drawn.apply(video.frames, video.mesh, material.generators)
+        if manipulation not in ("redrawing", "resynthesis"):
+            return synthesize(manipulation, inputs, rng)
+        drawn = replace(Resynthesis.draw(rng, len(generators)), whole=manipulation == "redrawing")
+        return drawn.apply(video.frames, video.mesh, inputs.generators)
 
-    return plainest(family, draw, lambda pair: _seen(pair, video.mesh))
+    return most_visible(manipulation, draw, lambda pair: _seen(pair, video.mesh))
 
 
 def _seen(pair: Pair, mesh: NDArray[np.float32]) -> float:

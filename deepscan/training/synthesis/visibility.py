@@ -43,20 +43,20 @@ def trace(real: Image, fake: Image, face: NDArray[np.float32]) -> float:
     return float(np.partition(apart, -count)[-count:].mean())
 
 
-def plainest(family: str, draw: Callable[[], Pair], seen: Callable[[Pair], float]) -> Pair:
+def most_visible(manipulation: str, draw: Callable[[], Pair], seen: Callable[[Pair], float]) -> Pair:
     """The first draw of a forgery whose trace counts; after ``TRIES`` the plainest of them.
 
     Args:
-        family: of the forgery.
+        manipulation: of the forgery.
         draw: makes another one each time.
         seen: the ``trace`` of one.
     """
     best = draw()
-    if family not in LEAST_TRACE:
+    if manipulation not in LEAST_TRACE:
         return best
     most = seen(best)
     for _ in range(TRIES - 1):
-        if most >= LEAST_TRACE[family]:
+        if most >= LEAST_TRACE[manipulation]:
             break
         other = draw()
         found = seen(other)

@@ -22,7 +22,7 @@ from deepscan.training.synthesis.face_swap import Swap, nearest
 from deepscan.training.synthesis.masks import hull_mask
 from deepscan.training.synthesis.reenactment import Reenactment
 from deepscan.training.synthesis.self_blend import Pair, SelfBlend
-from deepscan.training.synthesis.visibility import plainest, trace
+from deepscan.training.synthesis.visibility import most_visible, trace
 from deepscan.training.tuning.faults import Faults
 
 OF_VIDEO, OF_FORGED_PHOTO, OF_PHOTO = 8, 4, 2
@@ -92,7 +92,7 @@ class CropDrawer:
             real, fake = (cut_frames(part, affines, SPEC.size_px, False) for part in (pair.real, pair.fake))
             return trace(real, fake, seen)
 
-        return plainest(kind, draw, visible)
+        return most_visible(kind, draw, visible)
 
     def _drawing(
         self, sample: Sample, face: Faces, whole: Faces, rng: np.random.Generator
@@ -101,8 +101,10 @@ class CropDrawer:
         kind = rng.random()
         donor = self._donor(sample, face, rng) if SELF_BLENDS <= kind < SELF_BLENDS + SWAPS else None
         if donor is not None:
-            lent = donor
-            return "swap", lambda: Swap.draw(rng).apply(face.frames, face.mesh, lent.frames, lent.mesh, rng)
+            donated = donor
+            return "swap", lambda: Swap.draw(rng).apply(
+                face.frames, face.mesh, donated.frames, donated.mesh, rng
+            )
         if kind >= SELF_BLENDS + SWAPS and len(whole.frames) > 1:
             moved = whole.mesh[int(rng.integers(len(whole.mesh)))]
             return "reenactment", lambda: Reenactment.draw(rng).apply(

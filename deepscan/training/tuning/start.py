@@ -18,7 +18,7 @@ UNTUNED = "clip_vit_b16_norms.safetensors"
 """Among the checkpoints: the encoder's own normalisations, and a head that knows nothing."""
 
 
-def start(said: str, root: Path | None = None) -> GenD:
+def start(name: str, root: Path | None = None) -> GenD:
     """The network with the tuning that ``--init`` names: ``clip``, ``shipped`` or a file.
 
     Raises:
@@ -26,10 +26,10 @@ def start(said: str, root: Path | None = None) -> GenD:
         WeightsError: the weights folder has no such encoder or tuning, or a damaged one.
     """
     weights = Weights(root)
-    path = Path(said)
-    if said == CLIP:
+    path = Path(name)
+    if name == CLIP:
         path = weights.root / "checkpoints" / UNTUNED
-    elif said == SHIPPED:
+    elif name == SHIPPED:
         path = weights.tuning_path("gend") or path
     net = GenD()
     net.load_state_dict(read_encoder(weights.encoder_path(ENCODER)), strict=False)

@@ -20,10 +20,10 @@ SPEC = SPECS["local_features"]
 
 
 def test_the_paper_recipe_needs_forgeries_of_the_corpus(prepared: Prepared, owned: list[Sample]) -> None:
-    config = TrainConfig("resnet3d", steps=1, pairs=1, own_share=1.0)
+    config = TrainConfig("resnet3d", steps=1, pairs=1, corpus_fraction=1.0)
     with pytest.raises(UsageError, match="holds no forgeries of its own that give a clip for resnet3d"):
         batches(config, prepared.cache, load_index(prepared.cache), SPECS["resnet3d"], first=0)
-    config = TrainConfig("local_features", steps=1, pairs=1, own_share=1.0, clean=True)
+    config = TrainConfig("local_features", steps=1, pairs=1, corpus_fraction=1.0, clean=True)
     assert MASKED in next(batches(config, prepared.cache, owned, SPEC, first=0))
 
 
@@ -31,7 +31,7 @@ def test_brightness_is_the_only_fault_where_the_recipe_says_so(
     prepared: Prepared, owned: list[Sample]
 ) -> None:
     config = TrainConfig(
-        "local_features", steps=1, clean=True, brightened=True, jittered=False, own_share=1.0
+        "local_features", steps=1, clean=True, brightened=True, jittered=False, corpus_fraction=1.0
     )
     side = [s for s in owned if s.split == "train"]
     pairs = own_pairs(config, prepared.cache, side, SPEC)
@@ -40,7 +40,7 @@ def test_brightness_is_the_only_fault_where_the_recipe_says_so(
 
 
 def test_a_run_on_shorter_clips_looks_at_so_many_frames(prepared: Prepared) -> None:
-    config = TrainConfig("gml", steps=1, pairs=1, clean=True, frames=3, families=("self-blend",))
+    config = TrainConfig("gml", steps=1, pairs=1, clean=True, frames=3, manipulations=("self-blend",))
     stream = batches(config, prepared.cache, load_index(prepared.cache), spec_of(config), first=0)
     assert next(stream)["pixels"].shape[1] == 3
 

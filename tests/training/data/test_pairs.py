@@ -14,7 +14,7 @@ from deepscan.detectors import SPECS
 from deepscan.training.data.pairs import MASKED, MixedPairs, OwnPairs
 from deepscan.training.data.prepare import MASKS, Sample
 from deepscan.training.data.samples import Batch, ForgedPairs
-from deepscan.training.distributed import Place
+from deepscan.training.distributed import ProcessRank
 from deepscan.training.synthesis.degradation import Degradation
 from tests.training.conftest import Prepared, own_pairs_of
 
@@ -86,7 +86,7 @@ def test_both_show_as_much_around_the_face(prepared: Prepared, owned: list[Sampl
         tmp_path,
         samples,
         SPECS["gml"],
-        stills=True,
+        single_frames=True,
         degrade=lambda rng, side_px: Degradation.none(),
         augment=False,
     )
@@ -113,7 +113,9 @@ def test_the_shared_degradation_is_drawn_for_the_smaller_frames(
 
     for real, fake in (("small", "large"), ("large", "small"), ("large", "large")):
         samples = [replace(source, folder=real), replace(source, folder=fake, label="fake")]
-        OwnPairs(tmp_path, samples, SPECS["gml"], stills=True, degrade=degrade).pair(np.random.default_rng(0))
+        OwnPairs(tmp_path, samples, SPECS["gml"], single_frames=True, degrade=degrade).pair(
+            np.random.default_rng(0)
+        )
     small = max(frames.shape[1:3])
     assert sides == [small, small, small + 40]
 
@@ -121,10 +123,16 @@ def test_the_shared_degradation_is_drawn_for_the_smaller_frames(
 def test_a_stream_mixes_whole_batches_and_resumes(prepared: Prepared, owned: list[Sample]) -> None:
     side = [s for s in owned if s.split == "train"]
 
-    def stream(first: int, place: Place = Place()) -> list[Batch]:  # noqa: B008
+    def stream(first: int, place: ProcessRank = ProcessRank()) -> list[Batch]:  # noqa: B008
         made = ForgedPairs(prepared.cache, side, SPEC, seed=3, degradation=Degradation.none())
         pairs = MixedPairs(
-            made, own_pairs_of(prepared, owned), own_share=0.5, seed=3, first=first, pairs=2, place=place
+            made,
+            own_pairs_of(prepared, owned),
+            corpus_fraction=0.5,
+            seed=3,
+            first=first,
+            pairs=2,
+            place=place,
         )
         return list(itertools.islice(pairs, 16 // place.count - first // place.count))
 
@@ -135,6 +143,6 @@ def test_a_stream_mixes_whole_batches_and_resumes(prepared: Prepared, owned: lis
     rest = stream(6)
     assert [MASKED in pair for pair in rest] == sorts[6:]
     assert all(torch.equal(a["pixels"], b["pixels"]) for a, b in zip(whole[6:], rest, strict=True))
-    halves = [stream(0, Place(rank, 2)) for rank in (0, 1)]
+    halves = [stream(0, ProcessRank(rank, 2)) for rank in (0, 1)]
     joined = [pair for both in zip(*halves, strict=True) for pair in both]
     assert all(torch.equal(a["pixels"], b["pixels"]) for a, b in zip(whole, joined, strict=True))

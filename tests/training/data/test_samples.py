@@ -29,11 +29,11 @@ from deepscan.training.data.samples import (
     cut_degraded,
     cut_frames,
     cut_masks,
-    forge_pair,
     join_pairs,
     load_faces,
     sampling_odds,
     shrunk_affines,
+    synthesize_pair,
     usable,
 )
 from deepscan.training.synthesis import manipulations
@@ -61,11 +61,13 @@ def scanned_clips(faces: Faces, spec: DetectorSpec) -> list[tuple[list[int], np.
 
 
 def forged_pair(
-    faces: Faces, spec: DetectorSpec, seed: int, family: str = "self-blend", **how: Any
+    faces: Faces, spec: DetectorSpec, seed: int, manipulation: str = "self-blend", **how: Any
 ) -> data.Batch:
     """A pair made of these faces alone."""
     face = manipulations.Face(faces.frames, faces.mesh)
-    return forge_pair(faces, manipulations.Material(face, face), spec, RNG(seed), family=family, **how)
+    return synthesize_pair(
+        faces, manipulations.SynthesisInputs(face, face), spec, RNG(seed), manipulation=manipulation, **how
+    )
 
 
 def close(one: np.ndarray, other: np.ndarray) -> None:
@@ -100,7 +102,7 @@ def test_the_real_half_of_a_pair_is_the_scanned_clip(name: str, window: Faces) -
 @NAMES
 def test_a_pair_has_the_shapes_that_its_network_wants(name: str, window: Faces) -> None:
     spec = SPECS[name]
-    pair = forged_pair(window.take(choose_frames(16, spec, RNG(0), stills=False)), spec, 0)
+    pair = forged_pair(window.take(choose_frames(16, spec, RNG(0), single_frames=False)), spec, 0)
     time = (spec.frames,) if spec.frames > 1 else ()
     square = (2, *time, spec.size_px, spec.size_px)
     assert pair["pixels"].shape == (*square, 3) and pair["pixels"].dtype == torch.uint8
@@ -117,7 +119,7 @@ def test_a_pair_has_the_shapes_that_its_network_wants(name: str, window: Faces) 
 def test_masks_lie_on_what_was_forged(name: str, seed: int, window: Faces) -> None:
     """Box jitter and mirror included: six seeds hold both."""
     spec = SPECS[name]
-    faces = window.take(choose_frames(16, spec, RNG(0), stills=False))
+    faces = window.take(choose_frames(16, spec, RNG(0), single_frames=False))
     pair = forged_pair(faces, spec, seed, degradation=Degradation.none())
     real, fake = (half.reshape(-1, *half.shape[-3:]).numpy().astype(int) for half in pair["pixels"])
     masks = pair["forged"][1].reshape(-1, *pair["forged"].shape[-2:]).numpy()
@@ -190,7 +192,7 @@ def test_a_shrunk_face_is_interpolated_once_as_in_a_scan(window: Faces) -> None:
 @NAMES
 def test_the_frames_of_a_clip_are_spaced_as_the_spec_asks(name: str) -> None:
     spec = SPECS[name]
-    chosen = choose_frames(16, spec, RNG(0), stills=False).tolist()
+    chosen = choose_frames(16, spec, RNG(0), single_frames=False).tolist()
     assert len(chosen) == spec.frames
     expected = {
         "gml": list(range(0, 16, 2)),
@@ -199,27 +201,27 @@ def test_the_frames_of_a_clip_are_spaced_as_the_spec_asks(name: str) -> None:
     }
     assert chosen == expected.get(name, chosen)
     assert chosen[0] >= 0 and chosen[-1] <= 15
-    assert len(choose_frames(16, spec, RNG(0), stills=True)) == 1
+    assert len(choose_frames(16, spec, RNG(0), single_frames=True)) == 1
     if name == "global_local":
         assert (chosen[0], chosen[-1]) == (0, 15)
-        assert choose_frames(12, spec, RNG(0), stills=False).tolist() == list(range(12))
+        assert choose_frames(12, spec, RNG(0), single_frames=False).tolist() == list(range(12))
 
 
 def test_a_shorter_clip_begins_anywhere_and_ends_within_the_frames() -> None:
     spec = replace(SPECS["gml"], frames=4)
-    drawn = [choose_frames(16, spec, RNG(seed), stills=False) for seed in range(60)]
+    drawn = [choose_frames(16, spec, RNG(seed), single_frames=False) for seed in range(60)]
     assert {tuple(np.diff(clip)) for clip in drawn} == {(2, 2, 2)}
     assert {int(clip[0]) for clip in drawn} == set(range(9))
 
 
 def test_single_frames_are_drawn_from_all() -> None:
-    drawn = {int(choose_frames(4, SPECS["sola"], RNG(s), stills=False)[0]) for s in range(50)}
+    drawn = {int(choose_frames(4, SPECS["sola"], RNG(s), single_frames=False)[0]) for s in range(50)}
     assert drawn == {0, 1, 2, 3}
 
 
 def test_which_samples_give_a_clip() -> None:
     can = {
-        name: [k for k in ("photo", "window", "even") if usable(sample(k), spec, stills=False)]
+        name: [k for k in ("photo", "window", "even") if usable(sample(k), spec, single_frames=False)]
         for name, spec in SPECS.items()
     }
     assert can == {
@@ -230,7 +232,7 @@ def test_which_samples_give_a_clip() -> None:
         "sola": ["photo", "window", "even"],
         "local_features": ["photo", "window", "even"],
     }
-    assert usable(sample("photo"), SPECS["gml"], stills=True)
+    assert usable(sample("photo"), SPECS["gml"], single_frames=True)
 
 
 def sample(kind: str, identity: str = "ann") -> Sample:
@@ -318,22 +320,22 @@ def test_only_real_samples_are_forged(prepared: Prepared) -> None:
     assert len(FixedPairs(prepared.cache, fakes, SPECS["sola"])) == 0
 
 
-def lenders(prepared: Prepared, samples: list[Sample], draws: int = 60) -> list[tuple[int, ...]]:
+def donors(prepared: Prepared, samples: list[Sample], draws: int = 60) -> list[tuple[int, ...]]:
     """Shapes of the frames that others lend to the photographed person's forgeries."""
-    cast = data.Cast(prepared.cache, samples, [])
+    cast = data.DonorPool(prepared.cache, samples, [])
     (target,) = (s for s in samples if (s.kind, s.label) == ("photo", "real"))
     faces = load_faces(prepared.cache / target.folder)
-    materials = (cast.material(target, faces, faces, RNG(seed)) for seed in range(draws))
-    return [other.frames.shape[1:] for material in materials for other in material.others]
+    materials = (cast.inputs(target, faces, faces, RNG(seed)) for seed in range(draws))
+    return [other.frames.shape[1:] for inputs in materials for other in inputs.others]
 
 
 def test_forged_photos_lend_their_faces_too(prepared: Prepared) -> None:
     (forged,) = (s for s in prepared.samples if s.label == "fake")
     shape = load_faces(prepared.cache / forged.folder).frames.shape[1:]
     real = [s for s in prepared.samples if s.label == "real"]
-    assert shape not in lenders(prepared, real)
-    lent = lenders(prepared, [*real, forged])
-    assert 0.2 < lent.count(shape) / (60 * data.CANDIDATES) < 0.4
+    assert shape not in donors(prepared, real)
+    donated = donors(prepared, [*real, forged])
+    assert 0.2 < donated.count(shape) / (60 * data.CANDIDATES) < 0.4
 
 
 @pytest.mark.usefixtures("no_h264")

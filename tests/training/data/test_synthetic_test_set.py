@@ -18,7 +18,7 @@ from deepscan.faces.tracker import FaceEngine
 from deepscan.training.data import synthetic_test_set
 from deepscan.training.data.corpora import Source, read_corpus
 from deepscan.training.data.prepare import Split
-from deepscan.training.data.synthetic_test_set import CORPUS, rehearse
+from deepscan.training.data.synthetic_test_set import CORPUS, synthesize_test_set
 from deepscan.training.synthesis.generators import GENERATORS, Generator
 from deepscan.training.synthesis.video import WHOLE
 from tests.fixtures import make
@@ -26,7 +26,7 @@ from tests.training.conftest import VALIDATED, write_corpus
 
 Frames = NDArray[np.uint8]
 SEED = 11
-FAMILIES = (
+MANIPULATIONS = (
     ("self-blend", "self-blend", "reenactment", "redrawing"),
     ("resynthesis", "self-blend", "swap", "animation"),
 )
@@ -40,9 +40,9 @@ CONDITIONS = (
 def versions(number: int) -> list[tuple[str, str]]:
     """Label and kind of every version of one of the two videos."""
     rows = []
-    for family, condition in zip(FAMILIES[number], CONDITIONS[number], strict=True):
-        original = "portrait" if family in WHOLE else "original"
-        rows += [("real", f"{original} {condition}"), ("fake", f"{family} {condition}")]
+    for manipulation, condition in zip(MANIPULATIONS[number], CONDITIONS[number], strict=True):
+        original = "portrait" if manipulation in WHOLE else "original"
+        rows += [("real", f"{original} {condition}"), ("fake", f"{manipulation} {condition}")]
     return [*rows, ("real", "as it came")]
 
 
@@ -76,7 +76,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh
     ]
     corpus, out = write_corpus(root / "videos.csv", listed), root / "out"
     generators = [Generator(GENERATORS[0]).eval()]
-    run = rehearse([corpus], out, VALIDATED, engine, mesh, seed=SEED, generators=generators)
+    run = synthesize_test_set([corpus], out, VALIDATED, engine, mesh, seed=SEED, generators=generators)
     said = [(row.identity, text) for row, text in run]
     return Rehearsed(out, said, read_corpus(out / CORPUS))
 
@@ -97,9 +97,9 @@ def test_nobody_to_rehearse_is_an_error_that_says_what_to_do(
     listed = [("a.mp4", "real", "ann"), ("b.mp4", "real", "bob"), ("c.mp4", "fake", "v-cid")]
     corpus, out = write_corpus(tmp_path / "videos.csv", listed), tmp_path / "out"
     with pytest.raises(UsageError, match=r"none of the 3 files.*--validate-share"):
-        next(rehearse([corpus], out, VALIDATED, engine, mesh, seed=SEED))
+        next(synthesize_test_set([corpus], out, VALIDATED, engine, mesh, seed=SEED))
     assert not out.exists()
-    drawn = rehearse([corpus], out, Split(share=1.0), engine, mesh, seed=SEED)
+    drawn = synthesize_test_set([corpus], out, Split(share=1.0), engine, mesh, seed=SEED)
     assert next(drawn)[0].identity in ("ann", "bob")
 
 
@@ -168,7 +168,7 @@ def test_a_seed_gives_the_same_clips_again_and_another_gives_others(
     def run(seed: int) -> tuple[dict[str, Frames], Sequence[str]]:
         unwritten.clear()
         out = tmp_path / str(seed)
-        for _ in rehearse([corpus], out, VALIDATED, engine, mesh, seed=seed):
+        for _ in synthesize_test_set([corpus], out, VALIDATED, engine, mesh, seed=seed):
             pass
         return dict(unwritten), (out / CORPUS).read_text(encoding="utf-8").splitlines()
 
@@ -190,7 +190,7 @@ def test_a_long_video_is_rehearsed_in_stretches(
     monkeypatch.setattr(synthetic_test_set, "SECONDS", 0.2)
     make.portrait_clip(tmp_path / "clip.mp4", 0.6)
     corpus = write_corpus(tmp_path / "videos.csv", [("clip.mp4", "real", "v-ann")])
-    said = list(rehearse([corpus], tmp_path, VALIDATED, engine, mesh, seed=SEED, count=2))
+    said = list(synthesize_test_set([corpus], tmp_path, VALIDATED, engine, mesh, seed=SEED, count=2))
     assert [text for _, text in said] == ["8 clips", "8 clips"]
     rows = read_corpus(tmp_path / CORPUS)
     assert sum(row.kind == "as it came" for row in rows) == 1, "the video itself is there once"

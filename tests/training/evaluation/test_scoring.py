@@ -17,7 +17,7 @@ from deepscan.detectors.spec import Score
 from deepscan.ensemble import DetectorVerdict, aggregate, logit
 from deepscan.errors import UsageError
 from deepscan.faces.clips import Clip
-from deepscan.inference.detector import Answer
+from deepscan.inference.detector import ClipOutput
 from deepscan.scanner import FileReport, Scanner, TrackReport
 from deepscan.training.data.corpora import Source
 from deepscan.training.evaluation.scoring import (
@@ -142,7 +142,7 @@ def test_a_temporal_detector_sees_the_clip_once_in_order_and_once_not(
     inner = scanner._shufflers["resnet3d"]._detector
     plain = inner.answer
 
-    def watch(clips: Sequence[Clip], *, maps: bool = False) -> list[Answer]:
+    def watch(clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
         seen.extend(one.pixels for one in clips)
         return plain(clips, maps=maps)
 

@@ -16,7 +16,14 @@ from deepscan.training.config import TrainConfig
 from deepscan.training.data.pairs import MASKED
 from deepscan.training.data.prepare import Sample
 from deepscan.training.fit import step
-from deepscan.training.fit.step import TrainingStep, normalise, optimize, optimizer_of, rate_at, unevenness
+from deepscan.training.fit.step import (
+    TrainingStep,
+    normalise,
+    optimize,
+    optimizer_of,
+    rate_at,
+    score_variance_loss,
+)
 from deepscan.training.networks import build
 from tests.training.conftest import CONFIG, Prepared, own_pairs_of
 
@@ -133,7 +140,7 @@ def test_a_sharpness_aware_step_follows_the_gradient_found_uphill() -> None:
     bowl: Any = Bowl()
     gradient = torch.tensor([3.0, 2.0])
     uphill = torch.tensor([1.0, 2.0]) + 0.5 * gradient / gradient.norm()
-    loss = optimize(bowl, torch.optim.SGD([bowl.at], lr=0.1), bowl_batch(), sharpness=0.5)
+    loss = optimize(bowl, torch.optim.SGD([bowl.at], lr=0.1), bowl_batch(), sam_rho=0.5)
     assert loss == pytest.approx(3.5)
     assert bowl.asked[0] == [1.0, 2.0] and bowl.asked[1] == pytest.approx(uphill.tolist())
     expected = torch.tensor([1.0, 2.0]) - 0.1 * torch.tensor([3.0, 1.0]) * uphill
@@ -142,30 +149,30 @@ def test_a_sharpness_aware_step_follows_the_gradient_found_uphill() -> None:
 
 def test_both_passes_of_a_sharpness_aware_step_count_once_in_batch_norms() -> None:
     means = []
-    for sharpness in (0.0, 0.5):
+    for sam_rho in (0.0, 0.5):
         torch.manual_seed(0)
         bowl: Any = Bowl()
         optimize(
             bowl,
             torch.optim.SGD([bowl.at], lr=0.1),
             bowl_batch(),
-            sharpness=sharpness,
+            sam_rho=sam_rho,
         )
         means.append(bowl.norm.running_mean)
         assert bowl.norm.momentum == 0.1
     torch.testing.assert_close(means[0], means[1])
 
 
-def test_unevenness_is_the_spread_of_genuine_scores_alone() -> None:
+def test_the_score_variance_loss_is_the_spread_of_genuine_scores_alone() -> None:
     label = torch.tensor([0, 0, 1, 1])
     probability = torch.sigmoid(torch.tensor([-1.0, 3.0, 7.0, -9.0])).requires_grad_()
-    found = unevenness(probability, label)
+    found = score_variance_loss(probability, label)
     assert float(found.detach()) == pytest.approx(4.0, rel=1e-4)
     found.backward()
     assert probability.grad is not None
     assert probability.grad[0] < 0 < probability.grad[1], "downhill they meet"
     assert probability.grad[2:].abs().max() == 0
-    assert float(unevenness(probability[2:].detach(), label[2:])) == 0
+    assert float(score_variance_loss(probability[2:].detach(), label[2:])) == 0
 
 
 class Scores(torch.nn.Module):
@@ -187,7 +194,7 @@ class Scores(torch.nn.Module):
         return torch.ones(())
 
 
-def test_evenness_weighs_the_spread_of_genuine_scores() -> None:
+def test_score_variance_weighs_the_spread_of_genuine_scores() -> None:
     net: Any = Scores()
     shades = torch.tensor([0, 200, 255], dtype=torch.uint8)
     batch = {
@@ -198,5 +205,5 @@ def test_evenness_weighs_the_spread_of_genuine_scores() -> None:
     }
     low, high, _ = net(normalise(batch["pixels"], net.spec)).tolist()
     assert float(TrainingStep(net, None)(batch)) == 1
-    found = float(TrainingStep(net, None, evenness=0.5)(batch).detach())
+    found = float(TrainingStep(net, None, score_variance=0.5)(batch).detach())
     assert found == pytest.approx(1 + 0.5 * ((high - low) / 2) ** 2, rel=0.02)

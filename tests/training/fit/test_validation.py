@@ -18,11 +18,11 @@ def test_own_forgeries_are_validated_on_once_each(prepared: Prepared, owned: lis
     pairs = FixedOwnPairs(own_pairs_of(prepared, owned, "val"))
     assert len(pairs) == 1
     assert torch.equal(pairs[0]["pixels"], pairs[0]["pixels"])
-    config = TrainConfig("local_features", steps=1, own_share=0.5, clean=True)
+    config = TrainConfig("local_features", steps=1, corpus_fraction=0.5, clean=True)
     found = validate(build("local_features"), config, prepared.cache, owned)
     overall = {name for name in found if not name.startswith("val_auc ")}
     assert overall == {"val_auc", "val_pairs", "val_own_auc", "val_own_pairs"}
     assert found["val_own_pairs"] == 1 and 0 <= found["val_own_auc"] <= 1
-    assert set(validate(build("local_features"), replace(config, own_share=1.0), prepared.cache, owned)) == {
-        "val_own_auc", "val_own_pairs"
-    }  # fmt: skip
+    own_alone = replace(config, corpus_fraction=1.0)
+    found = validate(build("local_features"), own_alone, prepared.cache, owned)
+    assert set(found) == {"val_own_auc", "val_own_pairs"}

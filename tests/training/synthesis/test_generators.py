@@ -34,9 +34,9 @@ TWO = (
 def test_a_generator_keeps_the_size_of_what_it_redraws(spec: GeneratorSpec) -> None:
     generator = Generator(spec).eval()
     assert generator(torch.zeros(2, 3, 64, 96)).shape == (2, 3, 64, 96)
-    redrawn = generator.redraw(shrink(make.portrait()[:200, :150], 128))
-    assert redrawn.shape == (128, 128, 3) and redrawn.dtype == np.uint8
-    assert enlarge(redrawn, (200, 150)).shape == (200, 150, 3)
+    regenerated = generator.regenerate(shrink(make.portrait()[:200, :150], 128))
+    assert regenerated.shape == (128, 128, 3) and regenerated.dtype == np.uint8
+    assert enlarge(regenerated, (200, 150)).shape == (200, 150, 3)
 
 
 @pytest.mark.parametrize("spec", GENERATORS, ids=lambda spec: spec.name)
@@ -44,8 +44,8 @@ def test_a_generator_laid_out_for_speed_draws_the_same(spec: GeneratorSpec) -> N
     torch.manual_seed(3)
     generator = Generator(spec).eval().requires_grad_(False)
     picture = shrink(make.portrait(), 128)
-    before = generator.redraw(picture).astype(int)
-    assert np.abs(laid_out(generator).redraw(picture) - before).max() <= 1
+    before = generator.regenerate(picture).astype(int)
+    assert np.abs(laid_out(generator).regenerate(picture) - before).max() <= 1
 
 
 def test_each_side_has_its_own_and_training_has_every_way_to_grow() -> None:
@@ -103,7 +103,7 @@ def test_those_that_ship_are_taken_once_and_replace_nothing(tmp_path: Path) -> N
     assert names(tmp_path, "train") + names(tmp_path, "val") == [spec.name for spec in GENERATORS]
     portrait = shrink(make.portrait()[:256, :256], 128)
     for generator in load_generators(tmp_path, "val"):
-        error = np.abs(generator.redraw(portrait).astype(float) - portrait).mean()
+        error = np.abs(generator.regenerate(portrait).astype(float) - portrait).mean()
         assert 0.5 < error < 12, "it redraws, and a face stays the face"
 
 

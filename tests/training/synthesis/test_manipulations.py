@@ -14,7 +14,14 @@ from deepscan.training.synthesis import manipulations, regeneration
 from deepscan.training.synthesis.animation import Animation
 from deepscan.training.synthesis.face_swap import Swap, match_tone, nearest
 from deepscan.training.synthesis.generators import GENERATORS, Generator
-from deepscan.training.synthesis.manipulations import FAMILIES, ODDS, Face, Material, draw_family, forge
+from deepscan.training.synthesis.manipulations import (
+    MANIPULATIONS,
+    ODDS,
+    Face,
+    SynthesisInputs,
+    draw_manipulation,
+    synthesize,
+)
 from deepscan.training.synthesis.masks import picture_box
 from deepscan.training.synthesis.motion import remap, sweep, warp_triangles
 from deepscan.training.synthesis.reenactment import Reenactment
@@ -49,43 +56,45 @@ def generators() -> list[Generator]:
 
 
 @pytest.fixture(scope="module")
-def clip_material(portrait_mesh: Mesh, generators: list[Generator]) -> Material:
+def clip_material(portrait_mesh: Mesh, generators: list[Generator]) -> SynthesisInputs:
     clip, other = moving(portrait_mesh, FRAMES), moving(portrait_mesh, FRAMES, other=True)
-    return Material(clip, clip, [other], generators)
+    return SynthesisInputs(clip, clip, [other], generators)
 
 
 @pytest.fixture(scope="module")
-def photo_material(portrait_mesh: Mesh, generators: list[Generator]) -> Material:
+def photo_material(portrait_mesh: Mesh, generators: list[Generator]) -> SynthesisInputs:
     photo = moving(portrait_mesh, 1)
-    return Material(photo, photo, [moving(portrait_mesh, 3, other=True)], generators)
+    return SynthesisInputs(photo, photo, [moving(portrait_mesh, 3, other=True)], generators)
 
 
 def test_a_clip_allows_every_family_and_a_photo_all_but_time(
-    clip_material: Material, photo_material: Material
+    clip_material: SynthesisInputs, photo_material: SynthesisInputs
 ) -> None:
-    assert clip_material.families() == list(FAMILIES)
-    assert photo_material.families() == [family for family in FAMILIES if family != "timing"]
+    assert clip_material.manipulations() == list(MANIPULATIONS)
+    assert photo_material.manipulations() == [
+        manipulation for manipulation in MANIPULATIONS if manipulation != "timing"
+    ]
 
 
 def test_without_other_people_or_generators_only_the_own_face_is_used(portrait_mesh: Mesh) -> None:
     clip = moving(portrait_mesh, FRAMES)
-    assert Material(clip, clip).families() == ["self-blend", "reenactment", "timing"]
+    assert SynthesisInputs(clip, clip).manipulations() == ["self-blend", "reenactment", "timing"]
     photo = moving(portrait_mesh, 1)
-    assert Material(photo, photo).families() == ["self-blend"]
+    assert SynthesisInputs(photo, photo).manipulations() == ["self-blend"]
 
 
 @pytest.mark.parametrize("kind", ["clip", "photo"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("manipulation", MANIPULATIONS)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_forgery_differs_inside_its_mask_alone(
-    family: str, kind: str, seed: int, clip_material: Material, photo_material: Material
+    manipulation: str, kind: str, seed: int, clip_material: SynthesisInputs, photo_material: SynthesisInputs
 ) -> None:
-    material = clip_material if kind == "clip" else photo_material
-    if family not in material.families():
-        assert (kind, family) == ("photo", "timing")
+    inputs = clip_material if kind == "clip" else photo_material
+    if manipulation not in inputs.manipulations():
+        assert (kind, manipulation) == ("photo", "timing")
         return
-    pair = forge(family, material, RNG(seed))
-    assert pair.real.shape == pair.fake.shape == (*pair.mask.shape, 3) == material.clip.frames.shape
+    pair = synthesize(manipulation, inputs, RNG(seed))
+    assert pair.real.shape == pair.fake.shape == (*pair.mask.shape, 3) == inputs.clip.frames.shape
     assert pair.real.dtype == pair.fake.dtype == np.uint8 and pair.mask.dtype == np.float32
     assert pair.mask.min() >= 0 and pair.mask.max() <= 1
     outside = pair.mask == 0
@@ -94,26 +103,28 @@ def test_a_forgery_differs_inside_its_mask_alone(
     assert change.max() >= 5, "a forgery that nobody could see would be a wrong label"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_same_seed_forges_the_same(family: str, clip_material: Material) -> None:
-    one, again, *others = (forge(family, clip_material, RNG(seed)) for seed in (4, 4, 5, 6))
+@pytest.mark.parametrize("manipulation", MANIPULATIONS)
+def test_the_same_seed_forges_the_same(manipulation: str, clip_material: SynthesisInputs) -> None:
+    one, again, *others = (synthesize(manipulation, clip_material, RNG(seed)) for seed in (4, 4, 5, 6))
     np.testing.assert_array_equal(one.fake, again.fake)
     assert not all(np.array_equal(one.fake, other.fake) for other in others)
 
 
-@pytest.mark.parametrize("family", ["swap", "reenactment", "timing"])
-def test_the_real_half_is_the_clip_itself(family: str, clip_material: Material) -> None:
-    np.testing.assert_array_equal(forge(family, clip_material, RNG(0)).real, clip_material.clip.frames)
+@pytest.mark.parametrize("manipulation", ["swap", "reenactment", "timing"])
+def test_the_real_half_is_the_clip_itself(manipulation: str, clip_material: SynthesisInputs) -> None:
+    np.testing.assert_array_equal(
+        synthesize(manipulation, clip_material, RNG(0)).real, clip_material.clip.frames
+    )
 
 
-@pytest.mark.parametrize("family", ["resynthesis", "animation"])
+@pytest.mark.parametrize("manipulation", ["resynthesis", "animation"])
 def test_the_real_half_of_a_redrawn_portrait_is_the_clip_at_the_generators_size(
-    family: str, clip_material: Material, monkeypatch: pytest.MonkeyPatch
+    manipulation: str, clip_material: SynthesisInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fewer pixels alone must not tell a whole portrait that was redrawn."""
     monkeypatch.setattr(regeneration, "WHOLE_PX", (96,))
     frames = clip_material.clip.frames
-    reals = [forge(family, clip_material, RNG(seed)).real for seed in range(8)]
+    reals = [synthesize(manipulation, clip_material, RNG(seed)).real for seed in range(8)]
     change = [np.abs(real.astype(int) - frames).mean() for real in reals]
     assert 0 < max(change) < 12, "the same picture, softer"
     sharpest = np.diff(frames.astype(int), axis=2).std()
@@ -121,9 +132,9 @@ def test_the_real_half_of_a_redrawn_portrait_is_the_clip_at_the_generators_size(
 
 
 def test_a_redrawn_portrait_and_its_real_half_went_through_the_same_size(
-    photo_material: Material, monkeypatch: pytest.MonkeyPatch
+    photo_material: SynthesisInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Generator, "redraw", lambda _self, image: image)
+    monkeypatch.setattr(Generator, "regenerate", lambda _self, image: image)
     frame = photo_material.clip.frames[0]
     redrawing = replace(Redrawing.draw(RNG(0), 3), whole_px=96, detail=0.0)
     perfect = redrawing.whole(frame, photo_material.generators)
@@ -146,28 +157,28 @@ def test_detail_is_raised_to_the_originals_where_a_generator_draws_softly() -> N
 
 
 @pytest.mark.parametrize("kind", ["clip", "photo"])
-@pytest.mark.parametrize("family", ["self-blend", "swap", "reenactment"])
+@pytest.mark.parametrize("manipulation", ["self-blend", "swap", "reenactment"])
 def test_a_blended_face_may_come_from_a_generator(
-    family: str,
+    manipulation: str,
     kind: str,
-    clip_material: Material,
-    photo_material: Material,
+    clip_material: SynthesisInputs,
+    photo_material: SynthesisInputs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    material = clip_material if kind == "clip" else photo_material
-    monkeypatch.setitem(manipulations.REDRAWN, family, 0.0)
-    plain = forge(family, material, RNG(3))
-    monkeypatch.setitem(manipulations.REDRAWN, family, 1.0)
-    drawn = forge(family, material, RNG(3))
+    inputs = clip_material if kind == "clip" else photo_material
+    monkeypatch.setitem(manipulations.REDRAWN, manipulation, 0.0)
+    plain = synthesize(manipulation, inputs, RNG(3))
+    monkeypatch.setitem(manipulations.REDRAWN, manipulation, 1.0)
+    drawn = synthesize(manipulation, inputs, RNG(3))
     outside = drawn.mask == 0
     np.testing.assert_array_equal(drawn.fake[outside], drawn.real[outside])
     assert np.abs(drawn.fake.astype(int) - plain.fake)[drawn.mask > drawn.mask.max() / 2].mean() > 1
-    without = replace(material, generators=[])
-    np.testing.assert_array_equal(forge(family, without, RNG(3)).fake, plain.fake)
+    without = replace(inputs, generators=[])
+    np.testing.assert_array_equal(synthesize(manipulation, without, RNG(3)).fake, plain.fake)
 
 
 def test_a_generator_redraws_the_square_around_the_face_alone(
-    photo_material: Material, generators: list[Generator]
+    photo_material: SynthesisInputs, generators: list[Generator]
 ) -> None:
     frame, mesh = photo_material.clip.frames[0], photo_material.clip.mesh[0]
     redrawing = replace(Redrawing.draw(RNG(0), len(generators)), reach=1.3)
@@ -183,9 +194,9 @@ def test_what_is_animated_is_drawn_by_a_generator_where_there_is_one() -> None:
     assert Animation.draw(RNG(0), 0).redrawing is None
 
 
-@pytest.mark.parametrize("family", ["animation", "resynthesis"])
+@pytest.mark.parametrize("manipulation", ["animation", "resynthesis"])
 def test_a_whole_portrait_keeps_its_edges(
-    family: str, photo_material: Material, generators: list[Generator]
+    manipulation: str, photo_material: SynthesisInputs, generators: list[Generator]
 ) -> None:
     """A softened or bent edge of the picture would tell forgeries without a look at the face."""
     square = np.zeros_like(photo_material.clip.frames)
@@ -193,7 +204,7 @@ def test_a_whole_portrait_keeps_its_edges(
     face = Face(square, photo_material.clip.mesh)
     seen = set()
     for seed in range(12):
-        pair = forge(family, replace(photo_material, clip=face, moments=face), RNG(seed))
+        pair = synthesize(manipulation, replace(photo_material, clip=face, moments=face), RNG(seed))
         assert picture_box(pair.fake[0]) == picture_box(pair.real[0]) == picture_box(square[0])
         inside = pair.fake.any(-1)[0, 20:, 30:-10]
         assert all(edge.mean() > 0.97 for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
@@ -201,14 +212,17 @@ def test_a_whole_portrait_keeps_its_edges(
     assert True in seen
 
 
-def test_families_are_drawn_by_their_odds(clip_material: Material) -> None:
-    assert set(ODDS) == set(FAMILIES) and sum(ODDS.values()) == pytest.approx(1)
+def test_families_are_drawn_by_their_odds(clip_material: SynthesisInputs) -> None:
+    assert set(ODDS) == set(MANIPULATIONS) and sum(ODDS.values()) == pytest.approx(1)
     rng = RNG(0)
-    drawn = [draw_family(clip_material, rng) for _ in range(4000)]
-    for family in FAMILIES:
-        assert drawn.count(family) / 4000 == pytest.approx(ODDS[family], abs=0.03)
-    assert {draw_family(clip_material, rng, ("swap",)) for _ in range(9)} == {"swap"}
-    assert draw_family(Material(clip_material.clip, clip_material.clip), rng, ("swap",)) == "self-blend"
+    drawn = [draw_manipulation(clip_material, rng) for _ in range(4000)]
+    for manipulation in MANIPULATIONS:
+        assert drawn.count(manipulation) / 4000 == pytest.approx(ODDS[manipulation], abs=0.03)
+    assert {draw_manipulation(clip_material, rng, ("swap",)) for _ in range(9)} == {"swap"}
+    assert (
+        draw_manipulation(SynthesisInputs(clip_material.clip, clip_material.clip), rng, ("swap",))
+        == "self-blend"
+    )
 
 
 def test_a_swap_takes_the_face_that_is_nearest_in_shape(portrait_mesh: Mesh) -> None:
@@ -292,4 +306,4 @@ def test_time_is_changed_as_its_kind_says(kind: str, order: list[int], portrait_
 
 
 def test_every_family_that_can_be_made_is_exported() -> None:
-    assert tuple(ODDS) == manipulations.FAMILIES
+    assert tuple(ODDS) == manipulations.MANIPULATIONS

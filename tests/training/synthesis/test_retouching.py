@@ -23,7 +23,7 @@ def stepped(contrast: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 @pytest.mark.parametrize("retoucher", RETOUCHERS)
 def test_skin_grows_smooth_and_edges_steep(retoucher: Retoucher) -> None:
     before = stepped(100)
-    after = retoucher.redraw(before)
+    after = retoucher.regenerate(before)
     assert (after.shape, after.dtype) == (before.shape, np.uint8)
     skin = slice(8, 24)
     assert after[8:-8, skin].std() < before[8:-8, skin].std()

@@ -62,14 +62,14 @@ def test_the_real_sample_is_the_target(portrait_mesh: Mesh) -> None:
 
 
 def test_the_same_seed_makes_the_same_forgery_and_another_does_not(portrait_mesh: Mesh) -> None:
-    def forge(seed: int) -> NDArray[np.uint8]:
+    def synthesize(seed: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng(seed)
         blend = SelfBlend.draw(rng)
         fake: NDArray[np.uint8] = blend.apply(*still_clip(portrait_mesh, 2), rng).fake
         return fake
 
-    np.testing.assert_array_equal(forge(7), forge(7))
-    assert not np.array_equal(forge(7), forge(8))
+    np.testing.assert_array_equal(synthesize(7), synthesize(7))
+    assert not np.array_equal(synthesize(7), synthesize(8))
 
 
 def test_the_clip_kind_replays_one_draw_on_every_frame(portrait_mesh: Mesh) -> None:

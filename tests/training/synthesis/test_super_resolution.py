@@ -11,11 +11,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deepscan.errors import UsageError
 from deepscan.training.synthesis.generators import FOLDER, load_generators
-from deepscan.training.synthesis.super_resolution import Enlarger, add_enlarger, load_enlargers
+from deepscan.training.synthesis.super_resolution import (
+    SuperResolver,
+    add_super_resolver,
+    load_super_resolvers,
+)
 from tests.fixtures import make
 
 
-def enlarger(path: Path, scale: float) -> Path:
+def super_resolver(path: Path, scale: float) -> Path:
     """A network that repeats pixels ``scale`` times each way."""
     nodes = [
         helper.make_node(
@@ -38,9 +42,9 @@ def enlarger(path: Path, scale: float) -> Path:
 def test_a_small_picture_is_halved_first_and_a_large_one_shrunk_by_the_scale(
     tmp_path: Path, side: int, blocks: int
 ) -> None:
-    net = Enlarger(enlarger(tmp_path / "four.onnx", 4))
+    net = SuperResolver(super_resolver(tmp_path / "four.onnx", 4))
     image = np.ascontiguousarray(make.portrait()[:side, :side])
-    drawn = net.redraw(image)
+    drawn = net.regenerate(image)
     assert net.scale == 4 and drawn.shape == image.shape and drawn.dtype == np.uint8
     means = image.reshape(side // blocks, blocks, side // blocks, blocks, 3).mean((1, 3))
     expected = means.repeat(blocks, 0).repeat(blocks, 1)
@@ -48,9 +52,9 @@ def test_a_small_picture_is_halved_first_and_a_large_one_shrunk_by_the_scale(
 
 
 def test_those_in_the_cache_forge_for_training_alone(tmp_path: Path) -> None:
-    add_enlarger(enlarger(tmp_path / "two.onnx", 2), tmp_path / FOLDER)
-    assert [net.scale for net in load_enlargers(tmp_path / FOLDER)] == [2]
-    own = [net for net in load_generators(tmp_path, "train") if isinstance(net, Enlarger)]
+    add_super_resolver(super_resolver(tmp_path / "two.onnx", 2), tmp_path / FOLDER)
+    assert [net.scale for net in load_super_resolvers(tmp_path / FOLDER)] == [2]
+    own = [net for net in load_generators(tmp_path, "train") if isinstance(net, SuperResolver)]
     assert [net.scale for net in own] == [2]
     assert load_generators(tmp_path, "val") == []
 
@@ -58,7 +62,7 @@ def test_those_in_the_cache_forge_for_training_alone(tmp_path: Path) -> None:
 def test_what_enlarges_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(UsageError, match=r"text.onnx is no network that enlarges pictures"):
-        add_enlarger(tmp_path / "text.onnx", tmp_path / FOLDER)
+        add_super_resolver(tmp_path / "text.onnx", tmp_path / FOLDER)
     with pytest.raises(UsageError, match=r"three.onnx makes \(48, 48, 3\) of a picture of 16 px"):
-        add_enlarger(enlarger(tmp_path / "three.onnx", 3), tmp_path / FOLDER)
+        add_super_resolver(super_resolver(tmp_path / "three.onnx", 3), tmp_path / FOLDER)
     assert not list(tmp_path.glob(f"{FOLDER}/*"))

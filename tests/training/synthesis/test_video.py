@@ -19,11 +19,11 @@ from deepscan.training.synthesis.self_blend import SelfBlend
 from deepscan.training.synthesis.video import (
     WHOLE,
     FaceVideo,
-    forge_video,
     portrait,
     possible,
     read_face_video,
-    stretches,
+    segments,
+    synthesize_video,
     write_video,
 )
 
@@ -51,7 +51,7 @@ def test_a_later_stretch_is_read_from_where_it_begins(
 
 def test_stretches_are_spread_and_never_overlap() -> None:
     def of(duration_s: float | None, count: int) -> list[float]:
-        return stretches(replace(INFO, duration_s=duration_s), 3.0, count)
+        return segments(replace(INFO, duration_s=duration_s), 3.0, count)
 
     assert of(10.0, 1) == of(5.9, 3) == of(None, 3) == [0.0]
     assert of(6.0, 3) == [0.0, 3.0]
@@ -67,9 +67,9 @@ def test_the_mesh_lies_on_the_face_of_the_shrunk_frames(video: FaceVideo, engine
 
 
 def test_a_forged_video_is_seeded_and_written_like_its_original(video: FaceVideo, tmp_path: Path) -> None:
-    pair = forge_video(video, "self-blend", seed=4)
-    np.testing.assert_array_equal(pair.fake, forge_video(video, "self-blend", seed=4).fake)
-    assert not np.array_equal(pair.fake, forge_video(video, "self-blend", seed=5).fake)
+    pair = synthesize_video(video, "self-blend", seed=4)
+    np.testing.assert_array_equal(pair.fake, synthesize_video(video, "self-blend", seed=4).fake)
+    assert not np.array_equal(pair.fake, synthesize_video(video, "self-blend", seed=5).fake)
     assert pair.fake.shape == video.frames.shape
     assert (pair.fake != pair.real).any(axis=(1, 2, 3)).all(), "every frame is forged"
     infos = []
@@ -87,7 +87,7 @@ def test_a_forged_video_can_be_seen(video: FaceVideo, monkeypatch: pytest.Monkey
         return replace(draw(rng), region="face", ratio=next(ratios), jitter=0.0, shift=(0.03, 0.015))
 
     monkeypatch.setattr(SelfBlend, "draw", staticmethod(faint_at_first))
-    assert forge_video(video, "self-blend", seed=4).mask.max() > 0.9, "the second draw"
+    assert synthesize_video(video, "self-blend", seed=4).mask.max() > 0.9, "the second draw"
 
 
 def test_a_portrait_holds_the_face_and_its_mesh(video: FaceVideo, engine: FaceEngine) -> None:
@@ -101,22 +101,22 @@ def test_a_portrait_holds_the_face_and_its_mesh(video: FaceVideo, engine: FaceEn
 def test_whole_families_leave_no_seam_and_the_others_one(video: FaceVideo) -> None:
     generators = [Generator(GENERATORS[0]).eval()]
     other = Face(video.frames[:, :, ::-1] // 2, video.mesh)
-    for family in (*SEAMS, *WHOLE):
-        mask = forge_video(video, family, 1, [other], generators).mask
-        assert bool((mask == 1).all()) == (family in WHOLE), family
+    for manipulation in (*SEAMS, *WHOLE):
+        mask = synthesize_video(video, manipulation, 1, [other], generators).mask
+        assert bool((mask == 1).all()) == (manipulation in WHOLE), manipulation
 
 
 def test_what_a_family_needs_is_known() -> None:
     face = Face(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 468, 2), np.float32))
     generator = Generator(GENERATORS[0])
-    alone = {family for family in (*SEAMS, *WHOLE) if possible(family, [], [])}
+    alone = {manipulation for manipulation in (*SEAMS, *WHOLE) if possible(manipulation, [], [])}
     assert alone == {"self-blend", "reenactment"}
-    assert {family for family in (*SEAMS, *WHOLE) if possible(family, [face], [])} == {
+    assert {manipulation for manipulation in (*SEAMS, *WHOLE) if possible(manipulation, [face], [])} == {
         *alone,
         "swap",
         "animation",
     }
-    assert all(possible(family, [face], [generator]) for family in (*SEAMS, *WHOLE))
+    assert all(possible(manipulation, [face], [generator]) for manipulation in (*SEAMS, *WHOLE))
 
 
 def test_a_video_without_a_face_or_without_pictures_is_refused(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepscan.training.synthesis.self_blend import Pair
-from deepscan.training.synthesis.visibility import LEAST_TRACE, TRIES, plainest, trace
+from deepscan.training.synthesis.visibility import LEAST_TRACE, TRIES, most_visible, trace
 
 
 def differing(levels: float, share: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,18 +46,18 @@ def seen(pair: Pair) -> float:
 
 def test_weak_draws_are_drawn_anew_until_one_counts() -> None:
     draws = Draws(1, 3, 40, 50)
-    assert seen(plainest("self-blend", draws, seen)) == 40
+    assert seen(most_visible("self-blend", draws, seen)) == 40
     assert draws.asked == 3
 
 
 def test_where_none_counts_the_plainest_is_taken() -> None:
     draws = Draws(1, 9, 4, 2, 80)
-    assert seen(plainest("reenactment", draws, seen)) == 9
+    assert seen(most_visible("reenactment", draws, seen)) == 9
     assert draws.asked == TRIES
 
 
 def test_families_that_change_the_whole_face_are_drawn_once() -> None:
     assert {"swap", "animation", "timing"}.isdisjoint(LEAST_TRACE)
     draws = Draws(0, 80)
-    assert seen(plainest("animation", draws, seen)) == 0
+    assert seen(most_visible("animation", draws, seen)) == 0
     assert draws.asked == 1

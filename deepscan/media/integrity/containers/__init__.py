@@ -48,7 +48,7 @@ _WALKS: dict[str, Callable[[Bytes], Iterator[str]]] = {
 _MOST = 5
 
 
-def loose_ends(path: Path, container: str) -> list[str]:
+def trailing_data(path: Path, container: str) -> list[str]:
     """What does not fit in a file's structure, as sentences; the first few. A ``Note`` is no damage.
 
     Args:

@@ -97,8 +97,8 @@ def _table(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _label(facts: dict[str, Any], path: Path) -> str:
-    said = str(facts.get("label", facts.get("is_fake", ""))).lower()
-    label = {"fake": "fake", "real": "real", "1": "fake", "0": "real"}.get(said)
+    stated = str(facts.get("label", facts.get("is_fake", ""))).lower()
+    label = {"fake": "fake", "real": "real", "1": "fake", "0": "real"}.get(stated)
     if label is None:
-        raise UsageError(f"{path}: the label {said!r} is neither 'REAL' nor 'FAKE'.")
+        raise UsageError(f"{path}: the label {stated!r} is neither 'REAL' nor 'FAKE'.")
     return label

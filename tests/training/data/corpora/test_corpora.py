@@ -21,11 +21,11 @@ from deepscan.training.data.corpora import (
 )
 from deepscan.training.data.corpora.source import connected
 
-Place = Callable[[str], Path]
+ProcessRank = Callable[[str], Path]
 
 
 @pytest.fixture
-def place(tmp_path: Path, clip: Path) -> Place:
+def place(tmp_path: Path, clip: Path) -> ProcessRank:
     """Puts the clip at a path below the corpus."""
 
     def put(name: str) -> Path:
@@ -46,7 +46,7 @@ SWAP = "manipulated_sequences/{}/{}/videos/{}.mp4"
 
 
 @pytest.fixture
-def faceforensics(tmp_path: Path, place: Place) -> Path:
+def faceforensics(tmp_path: Path, place: ProcessRank) -> Path:
     for compression in ("raw", "c23"):
         for number in ("000", "003", "071"):
             place(FF.format(compression, number))
@@ -113,7 +113,7 @@ def test_a_damaged_split_file_is_an_error(faceforensics: Path) -> None:
 
 
 @pytest.fixture
-def celeb(tmp_path: Path, place: Place) -> Path:
+def celeb(tmp_path: Path, place: ProcessRank) -> Path:
     for name in ("Celeb-real/id0_0000", "Celeb-real/id1_0007", "YouTube-real/00170", "YouTube-real/00171"):
         place(f"{name}.mp4")
     for name in ("id0_id1_0000", "id1_id0_0007", "id1_id2_0007", "id1_id0_0003"):
@@ -160,7 +160,9 @@ def test_a_test_list_of_another_corpus_is_an_error(celeb: Path) -> None:
         read_corpus(celeb)
 
 
-def test_dfdc_parts_stand_together_and_missing_videos_are_passed_over(tmp_path: Path, place: Place) -> None:
+def test_dfdc_parts_stand_together_and_missing_videos_are_passed_over(
+    tmp_path: Path, place: ProcessRank
+) -> None:
     for part in ("dfdc_train_part_0", "dfdc_train_part_1"):
         for name in ("a.mp4", "b.mp4"):
             place(f"{part}/{name}")
@@ -180,7 +182,7 @@ def test_dfdc_parts_stand_together_and_missing_videos_are_passed_over(tmp_path: 
     assert {row.group for row in one} == {row.identity for row in one}
 
 
-def test_the_dfdc_preview_names_people_and_honours_its_sets(tmp_path: Path, place: Place) -> None:
+def test_the_dfdc_preview_names_people_and_honours_its_sets(tmp_path: Path, place: ProcessRank) -> None:
     table = {
         "original_videos/1/r.mp4": {"label": "real", "set": "train", "target_id": 1},
         "method_A/1_2/f.mp4": {"label": "fake", "set": "train", "target_id": 1, "swapped_id": 2},
@@ -209,7 +211,7 @@ def test_damaged_or_empty_dfdc_metadata_is_an_error(tmp_path: Path) -> None:
         read_corpus(tmp_path)
 
 
-def test_deeperforensics_names_the_video_below_and_ties_by_actor(tmp_path: Path, place: Place) -> None:
+def test_deeperforensics_names_the_video_below_and_ties_by_actor(tmp_path: Path, place: ProcessRank) -> None:
     for variant in ("end_to_end", "end_to_end_level_5"):
         for name in ("000_M101", "001_M101", "002_W004"):
             place(f"manipulated_videos/{variant}/{name}.mp4")
@@ -227,7 +229,7 @@ def test_deeperforensics_names_the_video_below_and_ties_by_actor(tmp_path: Path,
     assert rows["manipulated_videos/end_to_end_level_5/002_W004.mp4"].split == "test"
 
 
-def test_any_folder_with_both_classes(tmp_path: Path, place: Place) -> None:
+def test_any_folder_with_both_classes(tmp_path: Path, place: ProcessRank) -> None:
     for name in ("Real/ann/1.mp4", "Real/2.mp4", "fake/ann/1.mp4", "fake/deep/2/2.mp4", "fake/2.mp4"):
         place(name)
     (tmp_path / "fake" / "notes.txt").write_text("no media", encoding="utf-8")
@@ -242,7 +244,7 @@ def test_any_folder_with_both_classes(tmp_path: Path, place: Place) -> None:
     assert len({row.file for row in rows.values()}) == 5, "files of one name are told apart by their path"
 
 
-def test_an_empty_class_and_a_strange_folder_are_errors(tmp_path: Path, place: Place) -> None:
+def test_an_empty_class_and_a_strange_folder_are_errors(tmp_path: Path, place: ProcessRank) -> None:
     place("corpus/real/1.mp4")
     (tmp_path / "corpus" / "fake").mkdir()
     with pytest.raises(UsageError, match="the class 'fake' is empty"):
@@ -255,7 +257,7 @@ def test_an_empty_class_and_a_strange_folder_are_errors(tmp_path: Path, place: P
         read_corpus(tmp_path / "hollow")
 
 
-def test_a_file_of_two_corpora_counts_once(tmp_path: Path, place: Place) -> None:
+def test_a_file_of_two_corpora_counts_once(tmp_path: Path, place: ProcessRank) -> None:
     place("real/1.mp4")
     (tmp_path / "list.csv").write_text("file,label\nreal/1.mp4,real\n", encoding="utf-8")
     assert len(read_corpora([tmp_path, tmp_path / "list.csv"])) == 1
