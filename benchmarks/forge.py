@@ -3,8 +3,8 @@
     python benchmarks/forge.py [--seconds 5] [--processes 2]
 
 Each process forges pairs of single frames, as `deepscan train fit --single-frames` does: a manipulation type
-drawn by its odds, the shared degradation, both halves cut for SOLA (256 px). The faces are the public-domain portrait in
-two tones, the generators untrained, which costs the same.
+drawn by its odds, the shared degradation, both halves cut for SOLA (256 px). The faces are the
+public-domain portrait in two tones, the generators untrained, which costs the same.
 """
 
 from __future__ import annotations
@@ -107,9 +107,8 @@ def main() -> None:
         times = [seconds for run in runs for seconds in run[manipulation]]
         if times:
             rows[manipulation] = 1000 * float(np.median(times))
-            print(
-                f"  {manipulation:12} {ODDS[manipulation]:4.0%} of pairs, {rows[manipulation]:6.1f} ms a pair (median)"
-            )
+            odds, cost = ODDS[manipulation], rows[manipulation]
+            print(f"  {manipulation:12} {odds:4.0%} of pairs, {cost:6.1f} ms a pair (median)")
     if args.json:
         args.json.write_text(
             json.dumps({"images_per_s": rate, "ms_per_pair": rows}, indent=1), encoding="utf-8"
