@@ -115,7 +115,8 @@ class Scanner:
                 skipped += [replace(faces, part=part) for faces in tracker.skipped]
             for _, track, cutter in seen:
                 calibration = self.calibration.at(track.width_px, still=len(track.times_s) == 1)
-                own, idle = scheduler.scores(track.id, calibration), scheduler.not_run(track.id)
+                scheduler.finish(track.id, calibration)
+                own, idle = scheduler.scores(track.id), scheduler.not_run(track.id)
                 silent = [name for name in self._detectors if not own[name]]
                 reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
                 fused.append(ensemble.fuse(track.id, own, reasons, calibration))

@@ -89,8 +89,8 @@ class Scheduler:
             if len(self._gathered[name]) >= self._batches.get(name, 1):
                 self._ask_gathered(name)
 
-    def scores(self, track_id: int, calibration: Calibration) -> dict[str, list[Score]]:
-        """What was said of a track, by detector; call once the file has ended.
+    def finish(self, track_id: int, calibration: Calibration) -> None:
+        """Run what is still to be run for a track, and wait for it; call once the file has ended.
 
         Args:
             track_id: the track.
@@ -99,10 +99,16 @@ class Scheduler:
         for name in list(self._gathered):
             self._ask_gathered(name)
         self._take_answers(0)
+
+    def scores(self, track_id: int) -> dict[str, list[Score]]:
+        """The scores of a finished track, by detector."""
         return self._scores[track_id]
 
     def embedding(self, track_id: int) -> NDArray[np.float32] | None:
-        """``(D,)`` of length 1, of all crops of a track; None where no network gives any. Call it last."""
+        """``(D,)`` of length 1, of all crops of a track; None where no network gives any.
+
+        Call it once every track is finished.
+        """
         return mean_embedding(self._embeddings[track_id])
 
     def _ask_gathered(self, name: str) -> None:
@@ -156,7 +162,7 @@ class FastScheduler(Scheduler):
             self._waiting[clip.track_id][name].append(clip)
             self._tracks.add(clip.track_id)
 
-    def scores(self, track_id: int, calibration: Calibration) -> dict[str, list[Score]]:
+    def finish(self, track_id: int, calibration: Calibration) -> None:
         waiting = self._waiting.pop(track_id, {})
         for name in sorted(waiting, key=FAST_ORDER.index):
             reason = self._reason_not_to_ask(name, track_id, calibration)
@@ -164,8 +170,7 @@ class FastScheduler(Scheduler):
                 self._not_run.setdefault(track_id, {})[name] = reason
                 continue
             super().submit((name, clip) for clip in waiting[name])
-            super().scores(track_id, calibration)  # the next detector is asked or not for what this one says
-        return super().scores(track_id, calibration)
+            super().finish(track_id, calibration)  # the next detector is asked or not for what this one says
 
     def not_run(self, track_id: int) -> dict[str, str]:
         return self._not_run.get(track_id, {})

@@ -11,8 +11,9 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS, VIEWS
 from deepscan.detectors.global_local import share_of_frames
 from deepscan.detectors.spec import Score
-from deepscan.inference.evidence import ACTIVATIONS, TRACKS, EvidenceKeeper, without_pictures
+from deepscan.inference.evidence import ACTIVATIONS, TRACKS, EvidenceKeeper
 from deepscan.inference.session import Session
+from deepscan.results import without_pictures
 from deepscan.scanner import Scanner
 from deepscan.weights import Weights
 from tests.fixtures.pictures import offer, outputs

@@ -49,7 +49,8 @@ def ask_all(cascade_of: Calibration, answers: dict[str, float]) -> tuple[set[str
     cascade = FastScheduler(ask)
     cascade.submit((name, CLIP) for name in SPECS)
     assert not asked, "nobody is asked before the file has ended"
-    scored = {name for name, scores in cascade.scores(1, cascade_of).items() if scores}
+    cascade.finish(1, cascade_of)
+    scored = {name for name, scores in cascade.scores(1).items() if scores}
     assert scored == set(asked)
     return scored, cascade.not_run(1)
 
@@ -92,13 +93,15 @@ def test_a_suspicion_in_a_crowd_must_be_certain_among_all_its_faces() -> None:
 
     cascade = FastScheduler(ask)
     cascade.submit((name, replace(CLIP, track_id=track)) for track in (1, 2, 3) for name in answers)
-    assert set(cascade.scores(1, calibration(gml=1.0, global_local=1.0))) == {"global_local", "gml"}
+    cascade.finish(1, calibration(gml=1.0, global_local=1.0))
+    assert set(cascade.scores(1)) == {"global_local", "gml"}
     assert cascade.not_run(1) == {}
 
 
 def test_a_track_without_clips_has_neither_scores_nor_idle_detectors() -> None:
     cascade = FastScheduler(lambda name, clip: [])
-    assert not any(cascade.scores(7, calibration(gml=1.0)).values())
+    cascade.finish(7, calibration(gml=1.0))
+    assert not any(cascade.scores(7).values())
     assert cascade.not_run(7) == {}
 
 
@@ -117,7 +120,8 @@ def test_two_are_asked_at_once_and_their_answers_taken_in_order() -> None:
 
     with Scheduler(ask, at_once=2) as scheduler:
         scheduler.submit(("sola", clip_at(start_s)) for start_s in range(6))
-        assert [score.start_s for score in scheduler.scores(1, calibration())["sola"]] == list(range(6))
+        scheduler.finish(1, calibration())
+        assert [score.start_s for score in scheduler.scores(1)["sola"]] == list(range(6))
 
 
 def test_not_more_clips_wait_than_there_is_room_for() -> None:
@@ -144,7 +148,8 @@ def test_not_more_clips_wait_than_there_is_room_for() -> None:
         assert len(taken) == AHEAD + 1, "it waits for an answer before it takes another clip"
         may_answer.set()
         hearing.join(30)
-        assert len(scheduler.scores(1, calibration())["sola"]) == AHEAD + 5
+        scheduler.finish(1, calibration())
+        assert len(scheduler.scores(1)["sola"]) == AHEAD + 5
 
 
 def test_an_error_of_one_that_is_asked_aside_is_raised_and_ends_the_others() -> None:
@@ -157,5 +162,5 @@ def test_an_error_of_one_that_is_asked_aside_is_raised_and_ends_the_others() -> 
 
     with pytest.raises(ScoreError, match="no probability"), Scheduler(ask, at_once=2) as scheduler:
         scheduler.submit(("sola", clip_at(start_s)) for start_s in range(AHEAD))
-        scheduler.scores(1, calibration())
+        scheduler.finish(1, calibration())
     assert len(asked) < AHEAD, "what had not begun is not asked any more"
