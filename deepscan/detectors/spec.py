@@ -50,7 +50,7 @@ class DetectorSpec:
         size_px: side of the square handed to the network, pixels.
         mean: per RGB channel, in units of pixel / 255.
         std: per RGB channel, in units of pixel / 255.
-        fast_rank: place in the order of ``--fast``: GenD first, whose answer is the surest, then by CPU seconds
+        fast_rank: place in the order of ``--fast``: GenD first, as the surest, then by CPU seconds
             for 10 s with one face (benchmarks/nets.py): 0.1, 0.1, 0.3, 0.5 and 2.0.
         evidence: names of the ONNX outputs, beside ``probability``, that hold evidence maps.
     """
