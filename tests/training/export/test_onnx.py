@@ -29,6 +29,8 @@ from deepscan.training.export.onnx import (
 )
 from deepscan.training.networks import NETS, build
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-4
 SMALL: dict[str, dict[str, int]] = {
     "gml": {"frames": 4, "size_px": 64},

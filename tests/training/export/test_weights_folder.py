@@ -32,6 +32,8 @@ from deepscan.weights import Weights, read_manifest
 from tests.fixtures.doubles import brightness_net
 from tests.training.conftest import FACES, Prepared
 
+pytestmark = pytest.mark.slow
+
 FACTS = Provenance("Apache-2.0", "portraits", "CC0-1.0", "mine.toml")
 GAP = ScoreGap(largest=0.012345678, mean=0.001, count=4)
 

@@ -19,6 +19,8 @@ from deepscan.training.fit.step import mixed_precision, normalise
 from deepscan.training.networks import build
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 
 class Lesson(NamedTuple):
     """A few steps of one student, with everything that took part."""
