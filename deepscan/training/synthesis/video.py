@@ -74,7 +74,7 @@ def read_face_video(
     plan = media.SamplingPlan(window_starts_s=(), even_s=(), everything=True)
     tracker = FaceTracker(engine, min_face_px=40, max_faces=4)
     frames: list[Image] = []
-    faces: list[dict[int, tracking.FaceClip]] = []
+    faces: list[dict[int, tracking.Face]] = []
     passing = media.frames(path, info, plan, coverage)
     wanted = itertools.dropwhile(lambda frame: frame.pts_s < start_s, passing)
     for frame, tracked in tracker.follow(wanted):
@@ -159,7 +159,7 @@ def write_video(path: Path, frames: Image, rate: Fraction, crf: int) -> None:
 
 
 def _meshes(
-    frames: Sequence[Image], faces: Sequence[tracking.FaceClip | None], mesh: FaceMesh, zoom: float
+    frames: Sequence[Image], faces: Sequence[tracking.Face | None], mesh: FaceMesh, zoom: float
 ) -> list[NDArray[np.float32] | None]:
     return [
         None

@@ -28,7 +28,7 @@ from deepscan.training.data.samples import (
     synthesize_pair,
     usable,
 )
-from deepscan.training.data.views import Faces, cut_masks, (
+from deepscan.training.data.views import (
     Faces,
     View,
     clip_affines,
