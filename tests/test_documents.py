@@ -129,6 +129,7 @@ def test_the_command_of_a_card_is_a_configuration_that_is_there() -> None:
             assert (ROOT / named).is_file(), card.name
 
 
+@pytest.mark.slow
 def test_the_report_that_the_readme_shows_is_the_one_that_is_printed() -> None:
     shown = re.search(r"\$ deepscan examples/\n(.*?)```", read("README.md"), re.DOTALL)
     assert shown is not None
