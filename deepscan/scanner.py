@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepscan import ensemble, media
@@ -38,6 +38,15 @@ Load = Callable[[ScanConfig, Weights], Mapping[str, Network]]
 __all__ = ["FileReport", "Scanner", "Status", "TrackReport"]
 
 
+@dataclass(frozen=True)
+class _Followed:
+    """One face of one part (a video track, a page), and what cut its clips."""
+
+    part: str
+    track: FaceTrack
+    cutter: ClipCutter
+
+
 class Scanner:
     """All models, loaded once; the networks by ``load``, which may have them in another process."""
 
@@ -48,7 +57,7 @@ class Scanner:
         self.calibration = self.weights.manifest.calibration
         self.thresholds = self.calibration.thresholds(config.threshold)
         threads = thread_count(config.threads)
-        self._decode_ahead = threads > 1  # with one core, a second thread would only take turns
+        self._prefetch = threads > 1  # with one core, a second thread would only take turns
         loaded = load(config, self.weights)
         self._detectors = {name: Detector(SPECS[name], network) for name, network in loaded.items()}
         at_once, threads = side_by_side(threads)
@@ -72,7 +81,7 @@ class Scanner:
             coverage = Coverage(info.duration_s, pixel_budget=self.config.pixel_budget)
             nvdec = self.config.decoder == "nvdec"
             parts = medium.parts(coverage, thorough=self.config.thorough, nvdec=nvdec)
-            tracks, skipped = self._look(parts)
+            tracks, skipped = self._scan_parts(parts)
             status = "partial" if not coverage.complete else "scanned" if tracks else "no_face"
         except MediaError as failure:
             status, error = failure.status, str(failure)
@@ -87,60 +96,87 @@ class Scanner:
         seconds = time.perf_counter() - started
         return FileReport(str(path), status, *outcome, coverage, tracks, skipped, info, error, seconds)
 
-    def _look(
+    def _scan_parts(
         self, parts: Iterable[tuple[str, Iterator[Frame]]]
     ) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
         """Follow, cut and score while the frames go by, part by part; no frame is kept."""
-        config = self.config
-        any_length = {name for name, detector in self._detectors.items() if detector.any_length}
         thumbnails = Thumbnails()
-        keeper = EvidenceKeeper(self.calibration) if config.evidence else None
-        seen: list[tuple[str, FaceTrack, ClipCutter]] = []
+        keeper = EvidenceKeeper(self.calibration) if self.config.evidence else None
+        followed: list[_Followed] = []
         skipped: list[SkippedFaces] = []
-        fused = []
         with self._scheduler(keeper) as scheduler:
             for part, frames in parts:
-                tracker = FaceTracker(
-                    self._engine,
-                    min_face_px=config.min_face_px,
-                    max_faces=config.max_faces,
-                    first_id=len(seen) + 1,
-                )
-                cutter = ClipCutter([detector.spec for detector in self._detectors.values()], any_length)
-                for frame, faces in tracker.follow(media.prefetch(frames) if self._decode_ahead else frames):
+                tracker = self._tracker(first_id=len(followed) + 1)
+                cutter = self._cutter()
+                for frame, faces in tracker.follow(media.prefetch(frames) if self._prefetch else frames):
                     cutter.add(frame, faces)
                     thumbnails.add(frame, faces)
                     scheduler.submit(cutter.take())
                 scheduler.submit(cutter.take(last=True))
-                seen += [(part, track, cutter) for track in tracker.tracks]
+                followed += [_Followed(part, track, cutter) for track in tracker.tracks]
                 skipped += [replace(faces, part=part) for faces in tracker.skipped]
-            for _, track, cutter in seen:
-                calibration = self.calibration.at(track.width_px, still=len(track.times_s) == 1)
-                scheduler.finish(track.id, calibration)
-                own, idle = scheduler.scores(track.id), scheduler.not_run(track.id)
-                silent = [name for name in self._detectors if not own[name]]
-                reasons = {name: idle.get(name) or cutter.shortfall(name, track.id) for name in silent}
-                fused.append(ensemble.fuse(track.id, own, reasons, calibration))
-            embeddings = [scheduler.embedding(track.id) for _, track, _ in seen]
-        fused = judged_together(fused, [track for _, track, _ in seen], embeddings, self.calibration)
-        reports = []
-        for (part, track, _), judged in zip(seen, ensemble.weigh_tracks(fused), strict=True):
-            p = judged.probability
-            p = None if p is None else self.calibration.held(p, track.width_px, self.thresholds)
-            verdict = None if p is None else ensemble.verdict(p, *self.thresholds)
-            pictures = thumbnails.get(track.id), keeper.get(track.id) if keeper else None
-            what = judged.detectors, track.width_px
-            place = track.id, track.start_s, track.end_s
-            reports.append(TrackReport(*place, p, verdict, *what, *pictures, judged.person, part))
+            fused = [self._fuse(one, scheduler) for one in followed]
+            embeddings = [scheduler.embedding(one.track.id) for one in followed]
+        fused = judged_together(fused, [one.track for one in followed], embeddings, self.calibration)
+        reports = [
+            self._track_report(one, judged, thumbnails, keeper)
+            for one, judged in zip(followed, ensemble.weigh_tracks(fused), strict=True)
+        ]
         return tuple(reports), tuple(skipped)
 
-    def _scheduler(self, keeper: EvidenceKeeper | None) -> Scheduler:
-        """Asks the detectors about one file's clips, some side by side."""
+    def _tracker(self, first_id: int) -> FaceTracker:
+        config = self.config
+        return FaceTracker(
+            self._engine, min_face_px=config.min_face_px, max_faces=config.max_faces, first_id=first_id
+        )
 
-        def ask(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
+    def _cutter(self) -> ClipCutter:
+        any_length = {name for name, detector in self._detectors.items() if detector.any_length}
+        return ClipCutter([detector.spec for detector in self._detectors.values()], any_length)
+
+    def _fuse(self, followed: _Followed, scheduler: Scheduler) -> ensemble.TrackVerdict:
+        """The detectors' scores of a track as one calibrated probability."""
+        track = followed.track
+        calibration = self.calibration.at(track.width_px, still=len(track.times_s) == 1)
+        scheduler.finish(track.id, calibration)
+        scores, not_run = scheduler.scores(track.id), scheduler.not_run(track.id)
+        reasons = {
+            name: not_run.get(name) or followed.cutter.shortfall(name, track.id)
+            for name in self._detectors
+            if not scores[name]
+        }
+        return ensemble.fuse(track.id, scores, reasons, calibration)
+
+    def _track_report(
+        self,
+        followed: _Followed,
+        judged: ensemble.TrackVerdict,
+        thumbnails: Thumbnails,
+        keeper: EvidenceKeeper | None,
+    ) -> TrackReport:
+        track, p = followed.track, judged.probability
+        if p is not None:
+            p = self.calibration.held(p, track.width_px, self.thresholds)
+        return TrackReport(
+            id=track.id,
+            start_s=track.start_s,
+            end_s=track.end_s,
+            probability=p,
+            verdict=None if p is None else ensemble.verdict(p, *self.thresholds),
+            detectors=judged.detectors,
+            face_width_px=track.width_px,
+            thumbnail=thumbnails.get(track.id),
+            evidence=keeper.get(track.id) if keeper else None,
+            person=judged.person,
+            part=followed.part,
+        )
+
+    def _scheduler(self, keeper: EvidenceKeeper | None) -> Scheduler:
+        """Hands one file's clips to the detectors, some of which run side by side."""
+
+        def score(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
             return self._detectors[name].answer(clips, maps=keeper is not None)
 
         batches = {name: detector.batch for name, detector in self._detectors.items()}
-        if self.config.fast:
-            return FastScheduler(ask, batches, at_once=self._at_once, keeper=keeper)
-        return Scheduler(ask, batches, at_once=self._at_once, keeper=keeper)
+        kind = FastScheduler if self.config.fast else Scheduler
+        return kind(score, batches, at_once=self._at_once, keeper=keeper)
