@@ -227,10 +227,10 @@ class RegionScanner(Scanner):
 
     region: Region | None = None
 
-    def _look(
+    def _scan_parts(
         self, parts: Iterable[tuple[str, Iterator[Frame]]]
     ) -> tuple[tuple[TrackReport, ...], tuple[SkippedFaces, ...]]:
-        return super()._look((part, within_region(frames, self.region)) for part, frames in parts)
+        return super()._scan_parts((part, within_region(frames, self.region)) for part, frames in parts)
 
 
 class ShufflingScanner(RegionScanner):
