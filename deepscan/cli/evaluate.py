@@ -79,45 +79,33 @@ def evaluate(
         raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
     from deepscan.training.data.corpora import choose_side, need_classes, read_corpora
     from deepscan.training.evaluation.calibration import fit, judged_anew, out_of_fold
-    from deepscan.training.evaluation.folds import score_by_folds
-    from deepscan.training.evaluation.scoring import (
-        RegionScanner,
-        ShufflingScanner,
-        resume_scores,
-        scan_config,
-        score_files,
-    )
+    from deepscan.training.evaluation.score_and_calibrate import score
+    from deepscan.training.evaluation.scoring import scan_config
+    from deepscan.weights import find_root, read_manifest
 
     rows = choose_side(read_corpora(corpora, kind or ()), side)
     need_classes(rows, ("real", "fake"), "evaluation")
+    if folds is not None and scores is None:
+        raise UsageError("--folds keeps the scores of every fold; name a file with --scores.")
+    config = scan_config(weights)
+    with counted("scoring", len(rows) if folds is None else 2 * len(rows)) as progress:
+        files = score(
+            rows,
+            config,
+            lambda file: progress.advance(_line(file)),
+            kept=scores,
+            folds=folds,
+            shuffled=shuffle_frames,
+        )
     if folds is not None:
-        if scores is None:
-            raise UsageError("--folds keeps the scores of every fold; name a file with --scores.")
-        with counted("scoring", 2 * len(rows)) as progress:
-            kept = score_by_folds(rows, folds, scores, lambda f: progress.advance(_line(f)), weights=weights)
-        fitted = fit(kept)
+        fitted = fit(files)
         report(list(out_of_fold(fitted)), fitted.calibration, plots, worst_files, out)
         return
-    make = ShufflingScanner if shuffle_frames else RegionScanner
-    scanner = make(scan_config(weights))
-    files: list[ScoredFile] = []
-    with counted("scoring", len(rows)) as progress:
-        if scores is None:
-            for file in score_files(rows, scanner):
-                progress.advance(_line(file))
-                files.append(file)
-        else:
-            kept = resume_scores(
-                scores,
-                rows,
-                lambda: scanner,
-                scanner.weights.manifest,
-                lambda file: progress.advance(_line(file)),
-                shuffled=shuffle_frames,
-            )
-            # Scores outlive a calibration.
-            files = [judged_anew(file, scanner.calibration) for file in kept]
-    report(files, scanner.calibration, plots, worst_files, out)
+    calibration = read_manifest(find_root(weights)).calibration
+    if scores is not None:
+        # Scores outlive a calibration.
+        files = [judged_anew(file, calibration) for file in files]
+    report(files, calibration, plots, worst_files, out)
 
 
 def report(

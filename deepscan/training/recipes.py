@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from deepscan.detectors import SPECS
 from deepscan.errors import UsageError
@@ -59,6 +59,10 @@ class Recipe:
     jittered: bool = True
     source: str = ""
     open: tuple[str, ...] = ()
+
+    def changed(self, **options: Any) -> Recipe:
+        """The recipe with other values for some of its fields; those that are None stay."""
+        return replace(self, **{name: value for name, value in options.items() if value is not None})
 
     def total_steps(self, samples: int) -> int:
         """Optimizer steps, for a training side of ``samples`` clips or frames of both classes."""

@@ -76,7 +76,7 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["average", "gml", "none", "bad.csv", "-o", "o.safetensors"], "`none` is no checkpoint"),
         (["calibrate", "bad.csv", "--weights", "w", "--scores", "s"], "neither 'real' nor 'fake'"),
         (
-            ["generators", "--cache", "c", "--trunk", "bad.csv", "--enlarger", "bad.csv"],
+            ["generators", "--cache", "c", "--trunk", "bad.csv", "--super-resolver", "bad.csv"],
             "bad.csv is no network that enlarges pictures",
         ),
     ],
@@ -99,7 +99,9 @@ def test_a_mistake_is_one_sentence_on_stderr(
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["prepare", "fit", "export", "rehearse", "calibrate", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["prepare", "fit", "export", "synthetic-test-set", "calibrate", "evaluate"]
+)
 def test_without_the_extra_every_command_says_what_to_install(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +126,7 @@ def test_without_the_extra_every_command_says_what_to_install(
             "--weights",
             "w",
         ],
-        "rehearse": ["train", "rehearse", csv, "--out", "o"],
+        "synthetic-test-set": ["train", "synthetic-test-set", csv, "--out", "o"],
         "calibrate": ["train", "calibrate", csv, "--weights", "w", "--scores", "s"],
         "evaluate": ["evaluate", csv],
     }
@@ -193,7 +195,7 @@ def test_what_learns_and_from_how_many_frames_reaches_the_run(
     monkeypatch.setattr(trainer, "train", train)
     monkeypatch.setattr(prepare, "load_index", lambda _: [])
     fit = ["train", "fit", "gml", "--cache", "c", "--run", "r", "--frames", "4"]
-    assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--evenness", "0.1"]) == 0
+    assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--score-variance", "0.1"]) == 0
     assert [(c.frames, c.learning, c.score_variance) for c in asked] == [(4, ("*.mcb.up.*", "fc.*"), 0.1)]
 
 

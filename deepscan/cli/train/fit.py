@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,50 +104,36 @@ def fit(
             "no detector is named; name those to train, or `all`, or a --config that names them."
         )
     names = named_detectors(detectors)
-    from deepscan.training.config import TrainConfig
+    from deepscan.training.config import train_config
     from deepscan.training.data.prepare import load_index
     from deepscan.training.fit.initial_weights import find_start
     from deepscan.training.fit.trainer import train
     from deepscan.training.recipes import clips_seen, described, recipe_of
 
     starts = {name: find_start(init, name) for name in names}
-    master = None if teacher is None else find_start(teacher, "gml")
+    teacher_file = None if teacher is None else find_start(teacher, "gml")
     samples = load_index(cache)
     manipulations = known_manipulations(manipulation or [])
-    given: dict[str, Any] = {
-        "steps": steps,
-        "pairs": pairs,
-        "rate": rate,
-        "warmup": warmup,
-        "corpus_fraction": corpus_fraction,
-        "clean": clean or None,
-    }
     for name in names:
-        preset = recipe_of(recipe, name)
-        chosen = replace(preset, **{key: value for key, value in given.items() if value is not None})
-        typer.echo(
-            described(recipe, name, chosen, single_frames=single_frames, manipulations=manipulations),
-            err=True,
+        chosen = recipe_of(recipe, name).changed(
+            steps=steps,
+            pairs=pairs,
+            rate=rate,
+            warmup=warmup,
+            corpus_fraction=corpus_fraction,
+            clean=clean or None,
         )
-        settings = TrainConfig(
-            detector=name,
-            steps=chosen.total_steps(clips_seen(samples, name, single_frames=single_frames)),
-            pairs=chosen.pairs,
-            rate=chosen.rate,
-            warmup=chosen.warmup,
-            weight_decay=chosen.weight_decay,
-            optimizer=chosen.optimizer,
-            momentum=chosen.momentum,
-            sam_rho=sam_rho,
-            score_variance=score_variance,
-            schedule=chosen.schedule,
-            corpus_fraction=chosen.corpus_fraction,
+        summary = described(recipe, name, chosen, single_frames=single_frames, manipulations=manipulations)
+        typer.echo(summary, err=True)
+        settings = train_config(
+            name,
+            chosen,
+            clips=clips_seen(samples, name, single_frames=single_frames),
             single_frames=single_frames,
             frames=frames,
-            clean=chosen.clean,
             manipulations=manipulations,
-            brightened=chosen.brightened,
-            jittered=chosen.jittered,
+            sam_rho=sam_rho,
+            score_variance=score_variance,
             frozen=tuple(frozen or ()),
             learning=tuple(learn or ()),
             seed=seed,
@@ -159,9 +144,9 @@ def fit(
             device=device,
         )
         folder = run / name if len(names) > 1 else run
-        checkpoint = train(settings, cache, folder, init=starts[name], teacher=master, report=_say)
+        checkpoint = train(settings, cache, folder, init=starts[name], teacher=teacher_file, report=_print)
         typer.echo(str(checkpoint))
 
 
-def _say(line: dict[str, Any]) -> None:
+def _print(line: dict[str, Any]) -> None:
     typer.echo("  ".join(f"{key} {value:.5g}" for key, value in line.items()), err=True)

@@ -36,25 +36,23 @@ def run_all(
     from deepscan.training.data.corpora.folder import read_class
     from deepscan.training.evaluation.plots import write_plots
     from deepscan.training.evaluation.summary import by_detector
-    from deepscan.training.pipeline import make_weights
+    from deepscan.training.pipeline import Job, make_weights
     from deepscan.weights import read_manifest
 
     names = named_detectors([name.strip() for name in detectors.split(",")], tuned=True)
     corpus = f"{real.name} and {fake.name}"
     rows = [*read_class(real, "real", corpus), *read_class(fake, "fake", corpus)]
     engine, mesh = face_models()
-    done = make_weights(
-        rows,
+    job = Job(
         out,
-        detectors=names,
-        hours=hours,
-        device=device,
-        engine=engine,
-        mesh=mesh,
-        say=lambda line: typer.echo(line, err=True),
+        names,
+        hours,
+        device,
+        log=lambda line: typer.echo(line, err=True),
         steps=steps,
         licence=licence,
     )
+    done = make_weights(job, rows, engine, mesh)
     trained = ",".join(read_manifest(out).detectors)
     if done is not None:
         evaluation, files, calibration = done

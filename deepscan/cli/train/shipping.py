@@ -169,47 +169,31 @@ def calibrate(
     """
     need_extra("matplotlib")
     from deepscan.training.data.corpora import read_corpora
-    from deepscan.training.evaluation.calibration import fit
-    from deepscan.training.evaluation.folds import score_by_folds
+    from deepscan.training.evaluation import score_and_calibrate
     from deepscan.training.evaluation.plots import write_plots
-    from deepscan.training.evaluation.scoring import RegionScanner, load_scores, resume_scores, scan_config
-    from deepscan.training.evaluation.summary import cross_validated, detector_figures, fusion_figures
-    from deepscan.training.export.weights_folder import enter_calibration
-    from deepscan.weights import read_manifest
+    from deepscan.training.evaluation.scoring import load_scores, scan_config
+    from deepscan.training.evaluation.summary import cross_validated
 
+    names = [name for name in seen.split(",") if name]
+    for name in names:
+        check_detector(name)
     if corpora:
         rows = read_corpora(corpora, kind or ())
         with counted("scoring", len(rows)) as progress:
-            files = (
-                score_by_folds(
-                    rows,
-                    folds,
-                    scores,
-                    lambda file: progress.advance(file.file),
-                    weights=weights,
-                    device="cpu",
-                )
-                if folds
-                else resume_scores(
-                    scores,
-                    rows,
-                    lambda: RegionScanner(scan_config(weights, "cpu")),
-                    read_manifest(weights),
-                    lambda file: progress.advance(file.file),
-                )
+            files = score_and_calibrate.score(
+                rows,
+                scan_config(weights, "cpu"),
+                lambda file: progress.advance(file.file),
+                kept=scores,
+                folds=folds,
             )
     elif scores.exists():
         files = load_scores(scores)
     else:
         raise UsageError(f"{scores} does not exist; name the labelled files to score.")
-    fitted = fit(files, false_positives)
-    metrics = detector_figures(fitted.files)
-    metrics["fusion"] = fusion_figures(fitted)
-    metrics["fusion"]["false_positive_rate_aimed_at"] = false_positives
-    for name in filter(None, seen.split(",")):
-        check_detector(name)
-        metrics[name]["seen_in_training"] = 1
-    enter_calibration(weights, fitted.calibration, metrics)
+    fitted, metrics = score_and_calibrate.calibrate(
+        files, weights, false_positives=false_positives, seen=names
+    )
     if plots is not None:
         final = fitted.calibration
         thresholds = final.threshold_fake, final.threshold_real
