@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: dev lint test bench battery fuzz
+.PHONY: dev lint test test-fast bench battery fuzz
 
 dev:
 	$(PYTHON) -m pip install -e '.[train,dev]'
@@ -11,6 +11,10 @@ lint:
 
 test:
 	$(PYTHON) -m pytest
+
+# What a change breaks shows here within two minutes; whole networks and training runs are left out.
+test-fast:
+	$(PYTHON) -m pytest -m "not slow"
 
 # What broken and odd files give, as the table in docs/robustness.md.
 battery:

@@ -22,7 +22,8 @@ from deepscan.detectors import SPECS
 from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.inference.devices import CPU
-from deepscan.training.data.samples import Faces, synthesize_pair
+from deepscan.training.data.samples import synthesize_pair
+from deepscan.training.data.views import Faces
 from deepscan.training.synthesis.generators import GENERATORS, Generator, Regenerator, laid_out
 from deepscan.training.synthesis.manipulations import (
     MANIPULATIONS,

@@ -4,8 +4,9 @@
 
 FILE is what `deepscan train fit --init` takes. Beside the manipulation types, on every second face:
 `enlarged` are re-syntheses and animations whose generators are the cache's super-resolvers (`deepscan train
-generators --super-resolver`), `retouched` the same with retouchers that training does not have. `--super-resolver`
-names more, say some that no detector has learnt from: each regenerates these faces, too, under its file's name.
+generators --super-resolver`), `retouched` the same with retouchers that training does not have.
+`--super-resolver` names more, say some that no detector has learnt from: each regenerates these faces, too,
+under its file's name.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import numpy as np
 from deepscan.detectors.gend import SPEC
 from deepscan.inference.session import Session
 from deepscan.training.data.prepare import load_index
-from deepscan.training.data.samples import View, load_faces
+from deepscan.training.data.views import View, load_faces
 from deepscan.training.tuning.crops import cut
 from deepscan.training.tuning.faults import Faults
 from deepscan.weights import Weights

@@ -28,13 +28,14 @@ from deepscan.detectors import gend
 from deepscan.detectors.gml.network import Gml
 from deepscan.training.config import TrainConfig
 from deepscan.training.data.prepare import Sample, load_index
-from deepscan.training.data.samples import Batch, join_pairs, load_faces, sampling_odds, synthesize_pair
+from deepscan.training.data.samples import Batch, join_pairs, sampling_odds, synthesize_pair
+from deepscan.training.data.views import load_faces
 from deepscan.training.export.onnx import ScoreGap, export_onnx
 from deepscan.training.export.weights_folder import Shipped, bring_face_models, enter_detector
 from deepscan.training.fit.step import optimize, optimizer_of, rate_at, to_channels_last
 from deepscan.training.provenance import Provenance
 from deepscan.training.synthesis.degradation import Degradation
-from deepscan.training.synthesis.manipulations import Face, SynthesisInputs
+from deepscan.training.synthesis.manipulations import FaceClip, SynthesisInputs
 
 SPEC = replace(gend.SPEC, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PAIRS, RATE, WARMUP, SEED = 8, 2e-4, 20, 1
@@ -96,7 +97,7 @@ class SelfBlends(IterableDataset[Batch]):
             sample = self._samples[int(rng.choice(len(self._samples), p=self._odds))]
             whole = load_faces(self._cache / sample.folder)
             one = whole.take(rng.integers(len(whole.frames), size=1))
-            face = Face(one.frames, one.mesh)
+            face = FaceClip(one.frames, one.mesh)
             yield synthesize_pair(
                 one,
                 SynthesisInputs(face, face),

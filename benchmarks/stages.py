@@ -14,7 +14,8 @@ from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
 import deepscan.media
-from deepscan.faces.clips import Clip, ClipCutter, Thumbnails
+from deepscan.faces.clips import Clip, ClipCutter
+from deepscan.faces.crops import Thumbnails
 from deepscan.faces.tracker import FaceTracker
 from deepscan.inference.detector import Answer, Detector
 from deepscan.media import Medium

@@ -18,7 +18,7 @@ from deepscan.detectors.gend import SPEC
 from deepscan.ensemble import logit
 from deepscan.inference.session import Session
 from deepscan.training.data.prepare import load_index
-from deepscan.training.data.samples import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
+from deepscan.training.data.views import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
 from deepscan.training.evaluation.metrics import auc, bootstrap_interval
 from deepscan.weights import Weights
 

@@ -18,7 +18,8 @@ from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
 from deepscan.ensemble import Verdict
 from deepscan.errors import MediaError, ScoreError
-from deepscan.faces.clips import Clip, ClipCutter, Thumbnails
+from deepscan.faces.clips import Clip, ClipCutter
+from deepscan.faces.crops import Thumbnails
 from deepscan.faces.people import judged_together
 from deepscan.faces.tracker import FaceEngine, FaceTrack, FaceTracker
 from deepscan.inference import loading

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import WeightsError
@@ -200,8 +201,52 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+class _File(msgspec.Struct):
+    """A model file, as the manifest's table has it."""
+
+    file: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    bytes: int
+    licence: str
+
+
+class _Constants(msgspec.Struct):
+    """``[detectors.NAME.calibration]``."""
+
+    temperature: Annotated[float, msgspec.Meta(gt=0)]
+    bias: float
+    weight: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Detector(_File, kw_only=True):
+    """``[detectors.NAME]``; what weights of older versions lack has a default."""
+
+    calibration: _Constants
+    encoder: str = ""
+    spec_version: str = ""
+    training_data: str = UNKNOWN
+    data_licences: str = UNKNOWN
+    recipe: str = UNKNOWN
+    precision: str = ""
+    metrics: dict[str, Any] = {}
+
+
+class _Fusion(msgspec.Struct):
+    """``[fusion]``; what weights of older versions lack has a default."""
+
+    bias: float
+    threshold_fake: float
+    threshold_real: float
+    full_width_px: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    still_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    least_width_px: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+Table = TypeVar("Table", bound=msgspec.Struct)
+
+
 class _Reader:
-    """Turns the manifest's tables into dataclasses; every complaint names the field."""
+    """Turns the manifest's tables into dataclasses; every complaint names the table and the field."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -209,86 +254,56 @@ class _Reader:
     def manifest(self, table: Mapping[str, Any]) -> Manifest:
         encoders = self._models(table, "encoders") if "encoders" in table else {}
         detectors = {
-            name: self._entry(name, entry, encoders)
-            for name, entry in self._table(table, "detectors", "").items()
+            name: self._entry(name, self._read(entry, _Detector, f"detectors.{name}"), encoders)
+            for name, entry in self._tables(table, "detectors")
         }
-        faces = self._models(table, "faces")
-        fusion = self._table(table, "fusion", "")
+        fusion = self._read(table.get("fusion"), _Fusion, "fusion")
+        if not 0 <= fusion.threshold_real <= fusion.threshold_fake <= 1:
+            raise self._error("fusion", "needs 0 <= threshold_real <= threshold_fake <= 1")
         calibration = Calibration(
             detectors={name: entry.calibration for name, entry in detectors.items()},
-            bias=self._number(fusion, "bias", "fusion"),
-            threshold_fake=self._number(fusion, "threshold_fake", "fusion"),
-            threshold_real=self._number(fusion, "threshold_real", "fusion"),
-            full_width_px=self._later(fusion, "full_width_px", 0.0),
-            still_share=self._later(fusion, "still_share", 1.0),
-            least_width_px=self._later(fusion, "least_width_px", 0.0),
+            **msgspec.structs.asdict(fusion),
         )
-        if not 0 <= calibration.threshold_real <= calibration.threshold_fake <= 1:
-            raise self._error("fusion", "needs 0 <= threshold_real <= threshold_fake <= 1")
-        if (
-            min(calibration.full_width_px, calibration.least_width_px) < 0
-            or not 0 < calibration.still_share <= 1
-        ):
-            raise self._error(
-                "fusion",
-                "needs a full_width_px of 0 or more, least_width_px too, and a still_share in (0, 1]",
-            )
-        return Manifest(self.path, detectors, encoders, faces, calibration)
+        return Manifest(self.path, detectors, encoders, self._models(table, "faces"), calibration)
 
-    def _later(self, fusion: Any, key: str, where_missing: float) -> float:
-        """A constant that weights of older versions lack."""
-        return self._number(fusion, key, "fusion") if key in fusion else where_missing
-
-    def _entry(self, name: str, entry: Any, encoders: Mapping[str, ModelFile]) -> DetectorEntry:
-        where = f"detectors.{name}"
-        model = self._model(name, entry, where)
-        if "encoder" in entry and entry["encoder"] not in encoders:
-            raise self._error(where, "has an encoder that is not among [encoders]")
-        constants = self._table(entry, "calibration", where)
-        fields = ("temperature", "bias", "weight")
-        numbers = (self._number(constants, field, f"{where}.calibration") for field in fields)
-        calibration = DetectorCalibration(*numbers)
-        if calibration.temperature <= 0 or calibration.weight < 0:
-            raise self._error(f"{where}.calibration", "needs a temperature above 0 and a weight of 0 or more")
+    def _entry(self, name: str, entry: _Detector, encoders: Mapping[str, ModelFile]) -> DetectorEntry:
+        if entry.encoder and entry.encoder not in encoders:
+            raise self._error(f"detectors.{name}", "has an encoder that is not among [encoders]")
         return DetectorEntry(
-            model=model,
-            encoder=encoders.get(entry.get("encoder", "")),
-            spec_version=str(entry.get("spec_version", "")),
-            training_data=str(entry.get("training_data", UNKNOWN)),
-            data_licences=str(entry.get("data_licences", UNKNOWN)),
-            recipe=str(entry.get("recipe", UNKNOWN)),
-            precision=str(entry.get("precision", "")),
-            metrics=dict(entry.get("metrics", {})),
-            calibration=calibration,
+            model=_model_file(name, entry),
+            encoder=encoders.get(entry.encoder),
+            spec_version=entry.spec_version,
+            training_data=entry.training_data,
+            data_licences=entry.data_licences,
+            recipe=entry.recipe,
+            precision=entry.precision,
+            metrics=entry.metrics,
+            calibration=DetectorCalibration(**msgspec.structs.asdict(entry.calibration)),
         )
 
     def _models(self, table: Mapping[str, Any], key: str) -> dict[str, ModelFile]:
         return {
-            name: self._model(name, entry, f"{key}.{name}")
-            for name, entry in self._table(table, key, "").items()
+            name: _model_file(name, self._read(entry, _File, f"{key}.{name}"))
+            for name, entry in self._tables(table, key)
         }
 
-    def _model(self, name: str, entry: Any, where: str) -> ModelFile:
-        if not isinstance(entry, Mapping):
-            raise self._error(where, "is not a table")
-        for key, kind in (("file", str), ("sha256", str), ("bytes", int), ("licence", str)):
-            if not isinstance(entry.get(key), kind):
-                raise self._error(where, f"has no {key}")
-        if not re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]):
-            raise self._error(where, "has a sha256 that is not 64 lower-case hex digits")
-        return ModelFile(name, entry["file"], entry["sha256"], entry["bytes"], entry["licence"])
+    def _tables(self, table: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
+        entries = table.get(key)
+        if not isinstance(entries, Mapping):
+            raise self._error("the manifest", f"has no [{key}] table")
+        return entries.items()
 
-    def _table(self, table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-        value = table.get(key)
-        if not isinstance(value, Mapping):
-            raise self._error(where or "the manifest", f"has no [{key}] table")
-        return value
-
-    def _number(self, table: Mapping[str, Any], key: str, where: str) -> float:
-        value = table.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(where, f"has no number {key}")
-        return float(value)
+    def _read(self, table: Any, kind: type[Table], where: str) -> Table:
+        if table is None:
+            raise self._error("the manifest", f"has no [{where}] table")
+        try:
+            return msgspec.convert(table, kind)
+        except msgspec.ValidationError as error:
+            raise self._error(f"[{where}]", f"is not as it should be: {error}") from None
 
     def _error(self, where: str, complaint: str) -> WeightsError:
         return WeightsError(f"{self.path}: {where} {complaint}; {REPAIR}")
+
+
+def _model_file(name: str, table: _File) -> ModelFile:
+    return ModelFile(name, table.file, table.sha256, table.bytes, table.licence)

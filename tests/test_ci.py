@@ -14,6 +14,8 @@ import pytest
 
 from tests.fixtures.doubles import write_weights
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 
 

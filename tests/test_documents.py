@@ -53,9 +53,9 @@ def test_every_option_of_a_scan_is_in_the_table_of_options() -> None:
 
 def test_every_command_in_the_documents_exists() -> None:
     root = get_command(app)
-    words = "train [a-z]+|weights (?:list|verify)|doctor|evaluate|schema"
+    words = "train [a-z-]+|weights (?:list|verify)|doctor|evaluate|schema"
     named = {found for text in TEXT.values() for found in re.findall(rf"deepscan ({words})\b", text)}
-    named |= {f"train {found}" for text in TEXT.values() for found in re.findall(r"`train ([a-z]+)", text)}
+    named |= {f"train {found}" for text in TEXT.values() for found in re.findall(r"`train ([a-z-]+)", text)}
     assert {"doctor", "schema", "evaluate", "train fit", "train run", "weights verify"} <= named
     for command in named:
         found: Any = root

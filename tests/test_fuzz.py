@@ -19,6 +19,8 @@ from fuzz.worker import Bench, Task
 from tests.fixtures import make, spoil
 from tests.fixtures.doubles import write_weights
 
+pytestmark = pytest.mark.slow
+
 SOME = ("h264.mp4", "h264.ts", "h264.mkv", "animated.gif", "still.png", "still.jpg")
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLE = str(REPOSITORY / "examples" / "forged.mp4")
 # What would keep ONNX Runtime silent by itself, or says where caches are.

@@ -20,6 +20,8 @@ from deepscan.scanner import FileReport, Scanner
 from deepscan.weights import Weights
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"
 

@@ -79,12 +79,20 @@ def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
         ("[fusion]", "[fusion", "cannot be read"),
         ("[fusion]", "[other]", r"has no \[fusion\] table"),
         ("threshold_fake = 0.8", "threshold_fake = 0.1", "threshold_real <= threshold_fake"),
-        ("[fusion]", "[fusion]\nfull_width_px = -1", "full_width_px of 0 or more"),
-        ("[fusion]", "[fusion]\nstill_share = 0", r"still_share in \(0, 1\]"),
-        ("temperature = 1.0", "temperature = 0.0", "temperature above 0"),
-        ("temperature = 1.0", 'temperature = "warm"', "has no number temperature"),
-        ('sha256 = "', 'sha256 = "X', "64 lower-case hex digits"),
-        ("licence", "license", "has no licence"),
+        ("[fusion]", "[fusion]\nfull_width_px = -1", r"\[fusion\] .*`float` >= 0.*full_width_px"),
+        ("[fusion]", "[fusion]\nstill_share = 0", r"`float` > 0.*still_share"),
+        (
+            "temperature = 1.0",
+            "temperature = 0.0",
+            r"gend\] .*`float` > 0.*calibration.temperature",
+        ),
+        (
+            "temperature = 1.0",
+            'temperature = "warm"',
+            r"gend\] .*`str`.*calibration.temperature",
+        ),
+        ('sha256 = "', 'sha256 = "X', r"matching regex.*sha256"),
+        ("licence", "license", "missing required field `licence`"),
     ],
 )
 def test_a_manifest_that_lacks_something_says_what(root: Path, old: str, new: str, message: str) -> None:

@@ -178,7 +178,7 @@ def print_evaluation(result: Evaluation) -> None:
     for one in result.published:
         paper = one.published
         typer.echo(
-            f"  {paper.detector:<16} {paper.corpus} {paper.forgeries}, {paper.metric} by {paper.level}: "
+            f"  {one.detector:<16} {paper.corpus} {paper.forgeries}, {paper.metric} by {paper.level}: "
             f"{paper.value:.3f}  {one.measured:.3f}  {one.difference:+.3f}  "
             f"(paper: {paper.place}, trained on {paper.trained_on})"
         )

@@ -44,7 +44,7 @@ Licence = Annotated[
     str, typer.Option("--licence", help="Licence of the model that is made, for the manifest and its card.")
 ]
 TUNED = "gend"
-EXTRA = ("torch", "onnx", "safetensors", "scipy", "tomli_w")
+EXTRA = ("torch", "onnx", "safetensors", "scipy", "sklearn", "tomli_w")
 
 
 class Counted:

@@ -1,12 +1,7 @@
-"""The detectors, in the order in which reports list them."""
+"""The detectors: what each looks at, how its evidence is read, its network and its recipe."""
 
 from __future__ import annotations
 
-from deepscan.detectors import gend, global_local, gml, local_features, resnet3d, sola
-from deepscan.detectors.spec import DetectorSpec, EvidenceView
+from deepscan.detectors.registry import SPECS, VIEWS
 
-_MODULES = (gend, gml, global_local, sola, resnet3d, local_features)
-
-SPECS: dict[str, DetectorSpec] = {module.SPEC.name: module.SPEC for module in _MODULES}
-
-VIEWS: dict[str, tuple[EvidenceView, ...]] = {module.SPEC.name: module.VIEWS for module in _MODULES}
+__all__ = ["SPECS", "VIEWS"]

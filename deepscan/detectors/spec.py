@@ -50,6 +50,8 @@ class DetectorSpec:
         size_px: side of the square handed to the network, pixels.
         mean: per RGB channel, in units of pixel / 255.
         std: per RGB channel, in units of pixel / 255.
+        fast_rank: place in the order of ``--fast``: GenD first, as the surest, then by CPU seconds
+            for 10 s with one face (benchmarks/nets.py): 0.1, 0.1, 0.3, 0.5 and 2.0.
         evidence: names of the ONNX outputs, beside ``probability``, that hold evidence maps.
     """
 
@@ -65,6 +67,7 @@ class DetectorSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     evidence: tuple[str, ...]
+    fast_rank: int = 0
 
     @property
     def clip_shape(self) -> tuple[int, ...]:

@@ -30,9 +30,7 @@ from deepscan.inference.evidence import EvidenceKeeper
 from deepscan.results import NOT_NEEDED
 
 CERTAIN = 0.98
-# GenD says most; the others by CPU seconds for 10 s with one face (benchmarks/nets.py): 0.1, 0.1,
-# 0.3, 0.5 and 2.0.
-FAST_ORDER = ("gend", "local_features", "resnet3d", "global_local", "sola", "gml")
+FAST_ORDER = tuple(sorted(SPECS, key=lambda name: SPECS[name].fast_rank))
 WEIGHT_ZERO = "not run: it has no say in the verdict (--fast)"
 
 AHEAD = 16

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepscan.training.recipes import Recipe
+from deepscan.detectors.recipe import Recipe
 
 
 @dataclass(frozen=True)

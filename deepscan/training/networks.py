@@ -13,6 +13,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
+from deepscan.detectors import SPECS
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.detectors.spec import DetectorSpec
 
 
@@ -39,16 +41,6 @@ class Net(Protocol):
         """Scalar. ``label`` (B,) int64, 1 = forged; masks float [0, 1] (B, [T,] H, W), None without masks."""
 
 
-CLASSES: dict[str, str] = {
-    "gend": "GenD",
-    "gml": "Gml",
-    "global_local": "GlobalLocal",
-    "sola": "Sola",
-    "resnet3d": "ResNet3d",
-    "local_features": "LocalFeatures",
-}
-
-
 def build(name: str, **options: Any) -> Net:
     """A network with fresh weights.
 
@@ -59,10 +51,10 @@ def build(name: str, **options: Any) -> Net:
     Raises:
         KeyError: no detector has this name.
     """
-    cls = CLASSES[name]
+    cls = recipe_of_detector(name).network
     made = getattr(import_module(f"deepscan.detectors.{name}.network"), cls)(**options)
     assert isinstance(made, nn.Module)
     return cast(Net, made)
 
 
-NETS: dict[str, Callable[[], Net]] = {name: partial(build, name) for name in CLASSES}
+NETS: dict[str, Callable[[], Net]] = {name: partial(build, name) for name in SPECS}

@@ -19,6 +19,7 @@ from typing import Any
 
 from deepscan.config import ScanConfig
 from deepscan.detectors import SPECS
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.ensemble import Calibration
 from deepscan.errors import UsageError
 from deepscan.faces.mesh import FaceMesh
@@ -236,7 +237,7 @@ def config_of(name: str, steps: int, device: str) -> TrainConfig:
         pairs=recipe.pairs // 2 if smaller else recipe.pairs,
         warmup=min(recipe.warmup, steps // 10 + 1),
     )
-    single_frames = name in ("gml", "global_local") and not on_gpu
+    single_frames = recipe_of_detector(name).stills_on_cpu and not on_gpu
     return train_config(name, recipe, single_frames=single_frames, device=device)
 
 

@@ -35,6 +35,8 @@ from deepscan.weights import Weights
 from tests.fixtures.doubles import write_weights
 from tests.fixtures.sample import real
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> ScanConfig:

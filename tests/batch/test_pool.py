@@ -20,6 +20,8 @@ from deepscan.scanner import FileReport
 from tests.fixtures.doubles import write_weights
 from tests.fixtures.scanners import DiesLoading, Everything, NamesItsProcess, NoWeights, Trouble
 
+pytestmark = pytest.mark.slow
+
 LIMITED = ScanConfig(threads=1, timeout=4)
 
 

@@ -19,6 +19,8 @@ from tests.battery.runs import RUNS, RunCase, run
 from tests.fixtures import make, spoil
 from tests.fixtures.doubles import write_weights
 
+pytestmark = pytest.mark.slow
+
 needs_posix_names = pytest.mark.skipif(
     sys.platform in ("darwin", "win32"), reason="file names must be Unicode, or may not hold these characters"
 )

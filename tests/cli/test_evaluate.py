@@ -15,6 +15,8 @@ from deepscan.training.export.weights_folder import read_table, write_table
 from tests.fixtures import make
 from tests.fixtures.doubles import write_weights
 
+pytestmark = pytest.mark.slow
+
 
 def refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")

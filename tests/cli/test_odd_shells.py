@@ -15,7 +15,10 @@ from deepscan.errors import UsageError
 from deepscan.report import terminal
 from tests.fixtures.doubles import write_weights
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell"),
+]
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 
 

@@ -28,6 +28,8 @@ from tests.fixtures import make
 from tests.fixtures.doubles import write_weights
 from tests.fixtures.scanners import Counting, Trouble
 
+pytestmark = pytest.mark.slow
+
 ODD_NAMES = [b"new\nline.jpg", b"quo\"te's.jpg", b"caf\xe9.jpg", b"\x1b[31mred.jpg", b"$(id) `id`.jpg"]
 SHOWN = ["new\nline.jpg", "quo\"te's.jpg", "caf\\xe9.jpg", "\x1b[31mred.jpg", "$(id) `id`.jpg"]
 

@@ -22,6 +22,8 @@ from deepscan.weights import read_manifest
 from tests.fixtures import make
 from tests.fixtures.doubles import write_weights
 
+pytestmark = pytest.mark.slow
+
 FACES = Path(__file__).parents[2] / "weights" / "faces"
 
 

@@ -15,6 +15,8 @@ from deepscan.training.config import TrainConfig
 from deepscan.training.data import prepare
 from deepscan.training.fit import trainer
 
+pytestmark = pytest.mark.slow
+
 FIT = ["train", "fit", "--cache", "c", "--run", "r"]
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 

@@ -9,15 +9,8 @@ import pytest
 
 from deepscan.detectors import SPECS
 from deepscan.detectors.spec import CropRule, DetectorSpec
-from deepscan.faces.clips import (
-    BLOCK_WINDOWS,
-    CANDIDATES,
-    ClipCutter,
-    Thumbnails,
-    crop_affine,
-    cut_square,
-    evenly,
-)
+from deepscan.faces.clips import BLOCK_WINDOWS, CANDIDATES, ClipCutter, evenly
+from deepscan.faces.crops import Thumbnails, crop_affine, cut_square
 from deepscan.faces.tracker import Face, TrackedFace
 from deepscan.media import Frame
 

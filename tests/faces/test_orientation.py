@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deepscan.detectors import SPECS
-from deepscan.faces.clips import crop_affine, cut_square
+from deepscan.faces.crops import crop_affine, cut_square
 from deepscan.faces.detector import Face, FaceEngine
 from deepscan.faces.orientation import DOUBTFUL, PATIENCE, Looks, misfit, roll_and_strain, stood
 from deepscan.faces.tracker import FaceTracker

@@ -24,6 +24,8 @@ from deepscan.inference.tuning import read_tuning
 from deepscan.weights import Weights
 from tests.fixtures.doubles import brightness_net
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

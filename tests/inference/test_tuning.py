@@ -17,6 +17,8 @@ from deepscan.errors import WeightsError
 from deepscan.inference.session import Session
 from tests.fixtures.small_gend import Encoded
 
+pytestmark = pytest.mark.slow
+
 PRECISIONS: tuple[Computed, ...] = ("int8", "fp32", "fp16")
 Tensors = dict[str, NDArray[np.float32]]
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+import pytest
 from av.video.frame import VideoFrame
 
 from deepscan import media
+
+pytestmark = pytest.mark.slow
 
 
 def test_reading_a_file_leaves_no_pictures_behind(clip: Path) -> None:

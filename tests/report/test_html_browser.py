@@ -18,7 +18,10 @@ from tests.fixtures.pictures import with_pictures
 from tests.fixtures.sample import ODD_NAMES, failed, real, run, scanned, written
 
 PROGRAM = chromium.find()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here"),
+]
 
 FEW = [with_pictures(scanned("clips/forged.mp4")), with_pictures(real("clips/real.mp4")), failed()]
 

@@ -15,6 +15,8 @@ from skimage.data import astronaut
 
 from tools.faces_onnx import ANCHOR_SIZES_PX, MEAN_BGR, STRIDES, main, to_scrfd
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).parents[2] / "weights" / "faces" / "retinaface_mnet025.onnx"
 
 

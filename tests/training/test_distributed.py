@@ -22,6 +22,8 @@ from deepscan.training.fit.trainer import train
 from deepscan.training.networks import build
 from tests.training.conftest import Prepared
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from pathlib import Path

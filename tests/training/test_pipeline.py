@@ -19,6 +19,8 @@ from deepscan.training.synthesis.generators import load_generators
 from deepscan.weights import read_manifest
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 
 def row(label: str, identity: str) -> Source:
     return Source(Path(f"{label}-{identity}.mp4"), label, identity, "mine", "", "")

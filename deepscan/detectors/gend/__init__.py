@@ -20,6 +20,7 @@ SPEC = DetectorSpec(
     mean=(0.48145466, 0.4578275, 0.40821073),
     std=(0.26862954, 0.26130258, 0.27577711),
     evidence=("rollout",),
+    fast_rank=0,
 )
 
 VIEWS = (

@@ -22,6 +22,7 @@ SPEC = DetectorSpec(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
     evidence=("patches",),
+    fast_rank=3,
 )
 
 GRID = 7

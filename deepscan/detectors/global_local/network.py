@@ -196,8 +196,8 @@ class GlobalLocal(nn.Module):
         classification = F.cross_entropy(whole, label) + F.cross_entropy(fused, label)
         return classification + gsg_loss(whole, fused, label)
 
-    def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
-        """Starts the trunk from a torchvision ResNet-34 checkpoint; errors as in ``ResNetTrunk``."""
+    def load_public(self, state: Mapping[str, Tensor]) -> None:
+        """Start the trunk from a torchvision ResNet-34 checkpoint; errors as in ``ResNetTrunk``."""
         self.trunk.load_torchvision(state)
 
 

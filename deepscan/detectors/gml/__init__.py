@@ -17,6 +17,7 @@ SPEC = DetectorSpec(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     evidence=("anomaly", "motion_consistency"),
+    fast_rank=5,
 )
 
 VIEWS = (

@@ -19,6 +19,7 @@ SPEC = DetectorSpec(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     evidence=("forged_pixels",),
+    fast_rank=1,
 )
 
 # 48 x 48 receptive fields of 33 px, 2 px apart: the rim of the crop has none centred on it.

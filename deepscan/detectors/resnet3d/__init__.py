@@ -17,6 +17,7 @@ SPEC = DetectorSpec(
     mean=(0.4345, 0.4051, 0.3775),
     std=(0.2768, 0.2713, 0.2737),
     evidence=("activation",),
+    fast_rank=2,
 )
 
 VIEWS = (

@@ -2,7 +2,7 @@
 
 ResNet-50 and ResNet-101 with every convolution inflated to time, over 16 consecutive frames; two classes,
 cross-entropy. Parameter names are those of the public PyTorch 3D-ResNet checkpoints (Kinetics), which
-``load_init`` loads by name.
+``load_public`` loads by name.
 
 Choices where the paper is silent:
 
@@ -12,7 +12,7 @@ Choices where the paper is silent:
 * A network from nothing begins as a 2-D one: kernels are zero but for the taps of the same moment. So it can
   learn from single frames first (T = 1, photos among them), and from clips what time adds.
 * The stride sits on the 3x3x3 convolution of a bottleneck; shortcuts are 1x1x1 convolutions with batch norm.
-* "Fine tune the upper layers": ``freeze_lower`` leaves ``layer4`` and ``fc`` to learn; ``load_init`` does
+* "Fine tune the upper layers": ``freeze_lower`` leaves ``layer4`` and ``fc`` to learn; ``load_public`` does
   so by default. Frozen batch norms keep their running statistics too.
 * Evidence: the class activation map, i.e. what each place adds to (logit forged - logit real) before the
   average over places, without the bias. It has the resolution of the last map, (B, 1, 4, 4) for our clips.
@@ -22,7 +22,7 @@ Choices where the paper is silent:
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -188,31 +188,26 @@ class ResNet3d(nn.Module):
         activation = torch.einsum("bcthw,c->bthw", features, forged_minus_real)
         return ResNet3dOutput(logits, activation)
 
-    def load_init(self, path: Path, *, freeze: bool = True) -> None:
-        """Loads a public 3D-ResNet checkpoint by name, all but its classifier.
-
-        Accepts a bare state dict or one under ``state_dict``, with or without ``module.`` before each name.
+    def load_public(self, state: Mapping[str, Tensor], *, freeze: bool = True) -> None:
+        """Start from a public 3D-ResNet by name, all but its classifier.
 
         Args:
-            path: the checkpoint.
+            state: its tensors, without a prefix.
             freeze: call ``freeze_lower`` afterwards, as the paper does.
 
         Raises:
             KeyError: the checkpoint lacks a tensor of this network.
             ValueError: a tensor has another shape, as with another depth.
         """
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name.removeprefix("module."): t for name, t in loaded.get("state_dict", loaded).items()}
-        with torch.no_grad():
-            for name, own in self.state_dict().items():
-                if name.startswith("fc.") or (name.endswith("num_batches_tracked") and name not in state):
-                    continue
-                if name not in state:
-                    raise KeyError(f"{path} has no tensor {name}")
-                if state[name].shape != own.shape:
-                    found, wanted = tuple(state[name].shape), tuple(own.shape)
-                    raise ValueError(f"{path}: {name} is {found}, this network needs {wanted}")
-                own.copy_(state[name])
+        for name, own in self.state_dict().items():
+            if name.startswith("fc.") or (name.endswith("num_batches_tracked") and name not in state):
+                continue
+            if name not in state:
+                raise KeyError(f"the checkpoint has no tensor {name}")
+            if state[name].shape != own.shape:
+                found, wanted = tuple(state[name].shape), tuple(own.shape)
+                raise ValueError(f"{name} is {found}, this network needs {wanted}")
+            own.copy_(state[name])
         if freeze:
             self.freeze_lower()
 

@@ -17,6 +17,7 @@ SPEC = DetectorSpec(
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
     evidence=("second_order",),
+    fast_rank=4,
 )
 
 VIEWS = (

@@ -30,7 +30,7 @@ Choices where the paper is silent or ambiguous:
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -258,15 +258,10 @@ class Sola(nn.Module):
         """To be called after every optimizer step: puts the ASRM kernels back under eq. 4."""
         self.asrm.constrain()
 
-    def load_init(self, path: Path) -> None:
-        """Loads a torchvision ResNet-18 checkpoint into both trunks, by name.
-
-        Raises KeyError or ValueError where the checkpoint is not of a ResNet-18.
-        """
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        with torch.no_grad():
-            self.rgb.load_torchvision(state)
-            self.noise.load_torchvision(state)
+    def load_public(self, state: Mapping[str, Tensor]) -> None:
+        """Start both trunks from a torchvision ResNet-18; errors as in ``ResNetTrunk.load_torchvision``."""
+        self.rgb.load_torchvision(state)
+        self.noise.load_torchvision(state)
 
     def probability(self, output: SolaOutput) -> Tensor:
         """(B,) probability of forged."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from deepscan.training.data.prepare import Sample
-from deepscan.training.data.samples import DonorPool, load_faces
+from deepscan.training.data.samples import DonorPool
+from deepscan.training.data.views import load_faces
 from deepscan.training.synthesis.degradation import Degradation
 from deepscan.training.synthesis.generators import load_generators
 from deepscan.training.synthesis.manipulations import MANIPULATIONS, synthesize

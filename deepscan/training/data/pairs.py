@@ -21,19 +21,8 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from deepscan.detectors.spec import DetectorSpec, Sampling
 from deepscan.training.data.framing import Reach, reach_of, within
 from deepscan.training.data.prepare import MASKS, Sample
-from deepscan.training.data.samples import (
-    Batch,
-    Faces,
-    ForgedPairs,
-    View,
-    choose_frames,
-    clip_affines,
-    cut_degraded,
-    cut_masks,
-    load_faces,
-    sampling_odds,
-    usable,
-)
+from deepscan.training.data.samples import Batch, ForgedPairs, choose_frames, sampling_odds, usable
+from deepscan.training.data.views import Faces, View, clip_affines, cut_degraded, cut_masks, load_faces
 from deepscan.training.distributed import ProcessRank
 from deepscan.training.synthesis.degradation import Degradation
 from deepscan.training.synthesis.masks import hull_mask, picture_box

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from deepscan import media
 from deepscan.errors import MediaError, UsageError
-from deepscan.faces.clips import cut_square
+from deepscan.faces.crops import cut_square
 from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import Face, FaceEngine, FaceTracker
 from deepscan.training.data.corpora import SIDES, UNUSED, Region, Source, need_classes, read_corpora

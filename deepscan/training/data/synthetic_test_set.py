@@ -26,7 +26,7 @@ from deepscan.faces.tracker import FaceEngine
 from deepscan.training.data.corpora import Source, read_corpus
 from deepscan.training.data.prepare import Split
 from deepscan.training.synthesis.generators import Regenerator
-from deepscan.training.synthesis.manipulations import Face
+from deepscan.training.synthesis.manipulations import FaceClip
 from deepscan.training.synthesis.video import (
     WHOLE,
     FaceVideo,
@@ -95,7 +95,7 @@ def synthesize_test_set(
         )
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, str]] = []
-    donors: list[tuple[str, Face]] = []
+    donors: list[tuple[str, FaceClip]] = []
     for number, row in enumerate(sources):
         forged = False
         for turn, video in enumerate(_segments(row.file, count, engine, mesh)):
@@ -135,11 +135,11 @@ def _segments(path: Path, count: int, engine: FaceEngine, mesh: FaceMesh) -> Ite
             yield error
 
 
-def donated(video: FaceVideo) -> Face:
+def donated(video: FaceVideo) -> FaceClip:
     """What a video lends to later ones: a few frames of its face, and how it moved."""
     small = portrait(video)
     every = max(1, len(small.frames) // LENT_FRAMES)
-    return Face(small.frames[::every].copy(), small.mesh[::every])
+    return FaceClip(small.frames[::every].copy(), small.mesh[::every])
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class _Take:
     row: Source
     out: Path
     prefix: str
-    others: Sequence[Face]
+    others: Sequence[FaceClip]
     generators: Sequence[Regenerator]
 
     def write(self, video: FaceVideo, number: int, seed: int) -> Iterator[dict[str, str]]:

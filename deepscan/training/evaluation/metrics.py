@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import sklearn.metrics
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -18,16 +20,16 @@ Scores = NDArray[np.float64]
 def auc(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
     """Area under the ROC curve: the share of (forged, real) pairs in the right order, ties half.
 
+    By ranks (Mann and Whitney), because a bootstrap asks a thousand times and scikit-learn's takes 2 ms.
     NaN where one class is absent.
     """
     is_forged = np.asarray(labels).astype(np.bool_)
-    scores = np.asarray(scores, np.float64)
-    forged, real = scores[is_forged], np.sort(scores[~is_forged])
-    if not len(forged) or not len(real):
+    forged = int(is_forged.sum())
+    real = len(is_forged) - forged
+    if not forged or not real:
         return float("nan")
-    below = np.searchsorted(real, forged, side="left")
-    not_above = np.searchsorted(real, forged, side="right")
-    return float((below + not_above).sum() / (2 * len(forged) * len(real)))
+    ranks = rankdata(np.asarray(scores, np.float64))[is_forged].sum()
+    return float((ranks - forged * (forged + 1) / 2) / (forged * real))
 
 
 def accuracy(labels: Labels, scores: Scores, threshold: float = 0.5) -> float:
@@ -60,14 +62,9 @@ def expected_calibration_error(labels: Labels, scores: Scores, bins: int = 10) -
 def roc_curve(labels: Labels, scores: Scores) -> tuple[Scores, Scores]:
     """``(false positive rates, true positive rates)``, ascending, from (0, 0) to (1, 1); one point per score.
 
-    NaN rates where a class is absent.
+    Both classes must be there.
     """
-    order = np.argsort(-scores, kind="stable")
-    ranked, forged = scores[order], labels[order] == 1
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1) if len(ranked) else np.array([], int)
-    with np.errstate(invalid="ignore"):
-        true = np.append(0.0, np.cumsum(forged)[last] / np.float64(forged.sum()))
-        false = np.append(0.0, np.cumsum(~forged)[last] / np.float64((~forged).sum()))
+    false, true, _ = sklearn.metrics.roc_curve(labels, scores, drop_intermediate=False)
     return false, true
 
 

@@ -10,9 +10,9 @@ from typing import Any, cast
 from torch import nn
 
 from deepscan.detectors import SPECS
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.detectors.spec import DetectorSpec
 from deepscan.errors import UsageError
-from deepscan.training.export.onnx import ANY_LENGTH
 from deepscan.training.networks import build
 from deepscan.training.provenance import LONGEST
 from deepscan.weights import DetectorEntry, read_manifest
@@ -226,5 +226,7 @@ def standing(entry: DetectorEntry) -> str:
 def _frames(spec: DetectorSpec) -> str:
     if spec.frames == 1:
         return "single frames"
-    fewer = ", of a photo or a short track those there are," if spec.name in ANY_LENGTH else ""
+    fewer = (
+        ", of a photo or a short track those there are," if recipe_of_detector(spec.name).any_length else ""
+    )
     return f"{spec.frames} frames ({spec.sampling.value}){fewer}"

@@ -30,16 +30,15 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from deepscan.detectors import SPECS
+from deepscan.detectors.recipe import DetectorRecipe
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.detectors.spec import DetectorSpec
 from deepscan.training.networks import Net
 
 INPUT = "pixels"
 SCORE = "probability"
 OPSET = 17
-ANY_SIZE = frozenset({"local_features"})
-"""Detectors whose ONNX takes any height and width."""
-ANY_LENGTH = frozenset({"gml"})
-"""Detectors whose ONNX takes clips of any length: a scan gives them photos and short tracks, too."""
 QUANTISED_OPS = ["Conv", "MatMul"]
 """Not Gemm: those are the classifiers, a few thousand weights on which the score hangs directly. Not Add:
 rounding the residual sums as well moved GML's scores further and saved no time."""
@@ -75,6 +74,12 @@ def clip_shape(spec: DetectorSpec, batch: int) -> tuple[int, ...]:
     return (batch, *time, spec.size_px, spec.size_px, 3)
 
 
+def _recipe(net: Net) -> DetectorRecipe:
+    """The recipe of a network; that of one which no detector is has nothing special."""
+    name = net.spec.name
+    return recipe_of_detector(name) if name in SPECS else DetectorRecipe(type(net).__name__, None)
+
+
 def export_onnx(net: Net, path: Path) -> None:
     """Writes the float32 ONNX file; batch norms are folded into convolutions where one follows the other.
 
@@ -88,11 +93,12 @@ def export_onnx(net: Net, path: Path) -> None:
     wrapped = Pixels(net).eval()
     names = [SCORE, *net.spec.evidence]
     axes = {name: {0: "batch"} for name in (INPUT, *names)}
-    if net.spec.name in ANY_SIZE:
+    recipe = _recipe(net)
+    if recipe.any_size:
         axes[INPUT] |= {1: "height", 2: "width"}
         for name in net.spec.evidence:
             axes[name] |= {1: f"{name}_height", 2: f"{name}_width"}
-    if net.spec.name in ANY_LENGTH:
+    if recipe.any_length:
         for name in (INPUT, *net.spec.evidence):
             axes[name] |= {1: "frames"}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import tomli_w
 from numpy.typing import NDArray
 
 from deepscan.detectors import SPECS
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.detectors.spec import DetectorSpec
 from deepscan.ensemble import Calibration
 from deepscan.errors import UsageError
@@ -34,53 +35,6 @@ from deepscan.weights import MANIFEST, find_root
 CHECK_CLIPS = 48
 FACE_MODELS = {"retinaface_mnet025": "MIT", "facemesh_468": "Apache-2.0"}
 
-
-@dataclass(frozen=True)
-class Rounding:
-    """One way of rounding a detector to int8.
-
-    Attributes:
-        pairs: real and forged clips that its activation ranges are taken from.
-        keep_float: submodules that are not rounded.
-    """
-
-    pairs: int
-    keep_float: tuple[str, ...] = ()
-
-
-SOLA_NOISE_BRANCH = (
-    *("asrm", "conv1_1", "layer2/layer2.0/downsample/downsample.0"),
-    *(
-        f"layer{stage}/layer{stage}.{block}/conv{place}"
-        for stage in (1, 2)
-        for block in (0, 1)
-        for place in (1, 2)
-    ),
-)
-"""Its nodes, to the end of its second stage; the exporter numbers what both branches share."""
-ROUNDINGS: dict[str, tuple[Rounding, ...]] = {
-    "gml": (Rounding(112, ("anomaly", "conv1", "conv2", *(f"blocks.{block}" for block in range(3)))),),
-    "global_local": (
-        Rounding(112, ("attention", "global_time", "fused_time", "trunk/conv1", "trunk/layer1")),
-    ),
-    "sola": (
-        Rounding(
-            48,
-            (
-                *(*SOLA_NOISE_BRANCH, "conv1", "sola"),
-                *(f"{module}.{stage}" for module in ("dcam", "lem") for stage in range(3)),
-            ),
-        ),
-    ),
-    "resnet3d": (Rounding(48),),
-    "local_features": (Rounding(24, ("features/features.0", "features/features.2")),),
-}
-ANY_OTHER = (Rounding(24),)
-"""The ways that are tried, in this order: the first whose scores stay near enough is shipped.
-
-Ranges from few clips cut the rare large activation off, ranges from many are coarse, so each detector has its
-own number of pairs. What lies next to the pixels stays float.
-"""
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -127,7 +81,7 @@ def ship(detector: str, checkpoint: Path, cache: Path, weights: Path, *, try_int
     try:
         export_onnx(net, exact)
         reference = scores(exact, unseen)
-        for way in ROUNDINGS.get(detector, ANY_OTHER) if try_int8 else ():
+        for way in recipe_of_detector(detector).roundings if try_int8 else ():
             seen = clips(cache, [s for s in samples if s.split == "train"], spec, way.pairs)
             quantise(exact, seen, small, keep_float=way.keep_float)
             gap, precision = ScoreGap.between(reference, scores(small, unseen)), "int8"

@@ -7,41 +7,18 @@ ImageNet alone. The projection that compares the two belongs to training alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepscan.detectors import SPECS
 from deepscan.detectors.gml import SPEC as TEACHER_SPEC
 from deepscan.detectors.gml.network import Gml
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.errors import UsageError
 from deepscan.training.fit.initial_weights import start_from
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Where student and teacher are compared: maps of the same height and width.
-
-    Attributes:
-        module: the student's module whose output is compared.
-        channels: of that output.
-        teacher_block: the teacher's block, from 1.
-        teacher_channels: of that block's output.
-    """
-
-    module: str
-    channels: int
-    teacher_block: int
-    teacher_channels: int
-
-
-TAPS = {
-    "global_local": Tap("trunk", 512, teacher_block=12, teacher_channels=1024),
-    "sola": Tap("lem.2", 256, teacher_block=11, teacher_channels=728),
-    "resnet3d": Tap("layer3", 1024, teacher_block=11, teacher_channels=728),
-}
 
 
 class Distillation(nn.Module):
@@ -59,9 +36,11 @@ class Distillation(nn.Module):
             UsageError: the student has no map that fits the teacher's, or the file holds no ``gml``.
         """
         super().__init__()
-        if name not in TAPS:
-            raise UsageError(f"{name} cannot learn from a teacher; {', '.join(TAPS)} can.")
-        self._tap = TAPS[name]
+        tap = recipe_of_detector(name).tap
+        if tap is None:
+            able = ", ".join(one for one in SPECS if recipe_of_detector(one).tap)
+            raise UsageError(f"{name} cannot learn from a teacher; {able} can.")
+        self._tap = tap
         self._teacher = load_teacher(checkpoint)
         self._teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project = nn.Conv2d(self._tap.channels, self._tap.teacher_channels, 1)

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.errors import UsageError
 from deepscan.training.export.onnx import load_weights
 from deepscan.training.networks import Net
@@ -24,12 +25,6 @@ from deepscan.weights import find_root
 
 SHIPPED = "shipped"
 NOTHING = "none"
-PUBLIC = {
-    "gml": "an ImageNet Xception as safetensors",
-    "sola": "a torchvision ResNet-18",
-    "global_local": "a torchvision ResNet-34",
-    "resnet3d": "a Kinetics 3D-ResNet of the same depth",
-}
 
 
 def find_start(name: str, detector: str) -> Path | None:
@@ -58,7 +53,7 @@ def start_from(net: Net, init: Path) -> None:
     Raises:
         UsageError: the file is damaged or holds another network; the message says what would do.
     """
-    with _explained(net, init, PUBLIC.get(net.spec.name)):
+    with _explained(net, init, recipe_of_detector(net.spec.name).public_weights):
         if init.suffix == ".safetensors":
             _load_safetensors(net, init)
         else:
@@ -80,7 +75,7 @@ def load_trained(net: Net, checkpoint: Path) -> None:
 
 
 @contextmanager
-def _explained(net: Net, path: Path, public: str | None = None) -> Iterator[None]:
+def _explained(net: Net, path: Path, public: str = "") -> Iterator[None]:
     """Whatever goes wrong with a file of weights, as one sentence that says what would do."""
     try:
         yield
@@ -107,17 +102,9 @@ def _load_pickled(net: Net, init: Path) -> None:
         module.load_state_dict(state["model"])
         return
     tensors = plain_state(state)
-    if net.spec.name == "resnet3d":
-        cast(Any, net).load_init(init)
-    elif net.spec.name == "sola":
-        with torch.no_grad():
-            cast(Any, net).rgb.load_torchvision(tensors)
-            cast(Any, net).noise.load_torchvision(tensors)
-    elif net.spec.name == "global_local":
-        with torch.no_grad():
-            cast(Any, net).load_torchvision(tensors)
-    else:
-        module.load_state_dict(tensors)
+    load_public = getattr(net, "load_public", module.load_state_dict)
+    with torch.no_grad():
+        load_public(tensors)
 
 
 def plain_state(loaded: Any) -> dict[str, Tensor]:
@@ -126,7 +113,7 @@ def plain_state(loaded: Any) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
-def _wrong(net: Net, init: Path, reason: str, public: str | None) -> UsageError:
+def _wrong(net: Net, init: Path, reason: str, public: str) -> UsageError:
     others = f", or {public}" if public else ""
     return UsageError(
         f"{init} does not hold weights of {net.spec.name}: {' '.join(reason.split())[:200]}. "

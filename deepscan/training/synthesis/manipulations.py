@@ -39,7 +39,7 @@ Swaps are done without one, too; what moves a mouth today is a generator.
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceClip:
     """One face over time: ``frames (T, H, W, 3)`` uint8, ``mesh (T, 468, 2)`` pixels of them."""
 
     frames: Image
@@ -57,9 +57,9 @@ class SynthesisInputs:
         generators: trained re-drawers; none where none were trained.
     """
 
-    clip: Face
-    moments: Face
-    others: Sequence[Face] = ()
+    clip: FaceClip
+    moments: FaceClip
+    others: Sequence[FaceClip] = ()
     generators: list[Regenerator] = field(default_factory=list)
 
     def manipulations(self) -> list[str]:

@@ -22,7 +22,7 @@ from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine, FaceTracker
 from deepscan.training.synthesis.degradation import encode_h264
 from deepscan.training.synthesis.generators import Regenerator
-from deepscan.training.synthesis.manipulations import Face, SynthesisInputs, synthesize
+from deepscan.training.synthesis.manipulations import FaceClip, SynthesisInputs, synthesize
 from deepscan.training.synthesis.masks import hull_mask
 from deepscan.training.synthesis.resynthesis import Resynthesis
 from deepscan.training.synthesis.self_blend import Pair
@@ -98,7 +98,7 @@ def read_face_video(
     )
 
 
-def possible(manipulation: str, others: Sequence[Face], generators: Sequence[Regenerator]) -> bool:
+def possible(manipulation: str, others: Sequence[FaceClip], generators: Sequence[Regenerator]) -> bool:
     """Whether a whole video can be forged by a type of ``manipulations`` or by ``redrawing``."""
     needs_generator = manipulation in ("resynthesis", "redrawing")
     needs_person = manipulation in ("swap", "animation")
@@ -109,7 +109,7 @@ def synthesize_video(
     video: FaceVideo,
     manipulation: str,
     seed: int,
-    others: Sequence[Face] = (),
+    others: Sequence[FaceClip] = (),
     generators: Sequence[Regenerator] = (),
 ) -> Pair:
     """Forge every frame with one draw of a family that is ``possible``, one that can be seen.
@@ -117,7 +117,7 @@ def synthesize_video(
     ``resynthesis`` redraws the face here, ``redrawing`` the whole picture.
     """
     rng = np.random.default_rng(seed)
-    clip = Face(video.frames, video.mesh)
+    clip = FaceClip(video.frames, video.mesh)
     inputs = SynthesisInputs(clip, clip, list(others), list(generators))
 
     def draw() -> Pair:

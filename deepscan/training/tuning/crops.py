@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deepscan.detectors.gend import SPEC
 from deepscan.training.data.prepare import Sample
-from deepscan.training.data.samples import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
+from deepscan.training.data.views import Faces, View, clip_affines, cut_frames, load_faces, shrunk_affines
 from deepscan.training.synthesis.face_swap import Swap, nearest
 from deepscan.training.synthesis.masks import hull_mask
 from deepscan.training.synthesis.reenactment import Reenactment

@@ -13,7 +13,7 @@ from deepscan.detectors.gend import SPEC
 from deepscan.detectors.gend.network import GenD
 from deepscan.inference.session import Session
 from deepscan.training.data.prepare import Sample, load_index
-from deepscan.training.data.samples import View, load_faces
+from deepscan.training.data.views import View, load_faces
 from deepscan.training.export.encoder import save_tuning
 from deepscan.training.export.onnx import ScoreGap
 from deepscan.training.export.weights_folder import Shipped, manifest_entry, read_table, write_table

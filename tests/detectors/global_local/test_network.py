@@ -132,11 +132,11 @@ def test_a_torchvision_checkpoint_loads_by_name(net: GlobalLocal) -> None:
     state = {name: torch.full_like(t, 2) for name, t in net.trunk.state_dict().items()}
     state |= {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
     fresh = GlobalLocal()
-    fresh.load_torchvision(state)
+    fresh.load_public(state)
     assert bool((fresh.trunk.state_dict()["layer3.5.conv2.weight"] == 2).all())
     del state["layer4.2.bn2.weight"]
     with pytest.raises(KeyError, match=r"layer4\.2\.bn2\.weight"):
-        fresh.load_torchvision(state)
+        fresh.load_public(state)
 
 
 def test_size(net: GlobalLocal) -> None:

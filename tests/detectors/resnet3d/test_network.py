@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from deepscan.detectors.resnet3d import network
 from deepscan.detectors.resnet3d.network import BLOCKS, ResNet3d
+from deepscan.training.fit.initial_weights import plain_state
 
 
 @pytest.fixture
@@ -106,12 +105,9 @@ def public_checkpoint(net: ResNet3d) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_init_loads_by_name_and_freezes_the_lower_stages(
-    small: ResNet3d, tmp_path: Path, nested: bool
-) -> None:
+def test_init_loads_by_name_and_freezes_the_lower_stages(small: ResNet3d, nested: bool) -> None:
     state, classifier = public_checkpoint(small), small.fc.weight.clone()
-    torch.save({"state_dict": state, "epoch": 200} if nested else state, tmp_path / "kinetics.pth")
-    small.load_init(tmp_path / "kinetics.pth")
+    small.load_public(plain_state({"state_dict": state, "epoch": 200} if nested else state))
     own = small.state_dict()
     assert torch.equal(own["layer4.0.conv2.weight"], state["module.layer4.0.conv2.weight"])
     assert torch.equal(own["bn1.running_mean"], state["module.bn1.running_mean"])
@@ -129,15 +125,14 @@ def test_frozen_statistics_stay_in_training(small: ResNet3d) -> None:
     assert small.layer1.training and all(p.requires_grad for p in small.parameters())
 
 
-def test_a_checkpoint_of_another_network_is_refused(small: ResNet3d, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_network_is_refused(small: ResNet3d) -> None:
     state = public_checkpoint(small)
-    torch.save({**state, "module.conv1.weight": torch.rand(64, 3, 3, 7, 7)}, tmp_path / "shape.pth")
+    other = {**state, "module.conv1.weight": torch.rand(64, 3, 3, 7, 7)}
     with pytest.raises(ValueError, match=r"conv1\.weight is \(64, 3, 3, 7, 7\)"):
-        small.load_init(tmp_path / "shape.pth")
+        small.load_public(plain_state(other))
     del state["module.layer3.0.conv1.weight"]
-    torch.save(state, tmp_path / "missing.pth")
     with pytest.raises(KeyError, match=r"no tensor layer3\.0\.conv1\.weight"):
-        small.load_init(tmp_path / "missing.pth")
+        small.load_public(plain_state(state))
 
 
 def test_bf16_autocast_trains(small: ResNet3d) -> None:

@@ -17,7 +17,7 @@ from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.training.data.corpora import Source
 from deepscan.training.data.prepare import INDEX, MASKS, Split, fill, load_index, prepare
-from deepscan.training.data.samples import load_faces
+from deepscan.training.data.views import load_faces
 from tests.fixtures import make
 from tests.training.conftest import VALIDATED, Prepared, write_corpus
 

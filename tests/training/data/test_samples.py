@@ -20,21 +20,23 @@ from deepscan.media import Frame
 from deepscan.training.data import samples as data
 from deepscan.training.data.prepare import Sample
 from deepscan.training.data.samples import (
-    Faces,
     FixedPairs,
     ForgedPairs,
-    View,
     choose_frames,
+    join_pairs,
+    sampling_odds,
+    synthesize_pair,
+    usable,
+)
+from deepscan.training.data.views import (
+    Faces,
+    View,
     clip_affines,
     cut_degraded,
     cut_frames,
     cut_masks,
-    join_pairs,
     load_faces,
-    sampling_odds,
     shrunk_affines,
-    synthesize_pair,
-    usable,
 )
 from deepscan.training.synthesis import manipulations
 from deepscan.training.synthesis.degradation import Degradation
@@ -64,7 +66,7 @@ def forged_pair(
     faces: Faces, spec: DetectorSpec, seed: int, manipulation: str = "self-blend", **how: Any
 ) -> data.Batch:
     """A pair made of these faces alone."""
-    face = manipulations.Face(faces.frames, faces.mesh)
+    face = manipulations.FaceClip(faces.frames, faces.mesh)
     return synthesize_pair(
         faces, manipulations.SynthesisInputs(face, face), spec, RNG(seed), manipulation=manipulation, **how
     )
@@ -265,13 +267,13 @@ def test_turned_views_move_pixels_and_masks_alike(name: str) -> None:
     boxes = np.tile(np.array([60, 60, 140, 140], np.float32), (3, 1))
     eyes = np.array([[80, 90], [120, 90], [100, 110], [85, 125], [115, 125]], np.float32)
     frames, mesh = rng.integers(0, 255, (3, 200, 200, 3), np.uint8), np.zeros((3, 468, 2), np.float32)
-    faces = data.Faces(frames, boxes, np.tile(eyes, (3, 1, 1)), mesh)
+    faces = Faces(frames, boxes, np.tile(eyes, (3, 1, 1)), mesh)
     affines = clip_affines(faces, spec, View(turn_deg=12, stretch=1.05))
     assert len(affines) == 3
     block = np.zeros((3, 200, 200), np.float32)
     block[:, 90:110, 60:100] = 1
     picture = np.repeat((block * 255).astype(np.uint8)[..., None], 3, -1)
-    mask = data.cut_masks(block, affines, spec.size_px, True)
+    mask = cut_masks(block, affines, spec.size_px, True)
     pixels = cut_frames(picture, affines, spec.size_px, True)[..., 0] / 255
     assert np.abs(mask - pixels).mean() < 0.01
 

@@ -24,6 +24,8 @@ from deepscan.training.synthesis.video import WHOLE
 from tests.fixtures import make
 from tests.training.conftest import VALIDATED, write_corpus
 
+pytestmark = pytest.mark.slow
+
 Frames = NDArray[np.uint8]
 SEED = 11
 MANIPULATIONS = (

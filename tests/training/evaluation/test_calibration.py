@@ -31,6 +31,8 @@ from deepscan.training.evaluation.metrics import auc, expected_calibration_error
 from deepscan.training.evaluation.scoring import ScoredFile
 from deepscan.training.evaluation.summary import apart, fusion_figures
 
+pytestmark = pytest.mark.slow
+
 Logits = Callable[[int, np.random.Generator], Mapping[str, float]]
 
 

@@ -24,6 +24,8 @@ from deepscan.training.evaluation.summary import (
     worst,
 )
 
+pytestmark = pytest.mark.slow
+
 PLAIN = Calibration({"sola": DetectorCalibration(1.0, 0.0, 1.0)}, 0.0, 0.75, 0.3)
 THRESHOLDS = (0.75, 0.3)
 

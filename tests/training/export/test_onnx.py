@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deepscan.detectors import SPECS
 from deepscan.detectors.spec import CropRule, DetectorSpec, Sampling
 from deepscan.training.export.onnx import (
     Pixels,
@@ -26,7 +27,9 @@ from deepscan.training.export.onnx import (
     save_weights,
     scores,
 )
-from deepscan.training.networks import CLASSES, NETS, build
+from deepscan.training.networks import NETS, build
+
+pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-4
 SMALL: dict[str, dict[str, int]] = {
@@ -134,7 +137,7 @@ def test_local_features_take_any_size(tmp_path: Path) -> None:
 
 
 def test_every_network_has_a_builder() -> None:
-    assert list(NETS) == list(CLASSES)
+    assert list(NETS) == list(SPECS)
     with pytest.raises(KeyError):
         build("absent")
 

@@ -12,13 +12,14 @@ import onnx
 import pytest
 import torch
 
+from deepscan.detectors.recipe import Rounding
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.ensemble import Calibration, DetectorCalibration
 from deepscan.errors import UsageError
 from deepscan.training.export import onnx as onnx_files
 from deepscan.training.export import weights_folder
 from deepscan.training.export.onnx import ScoreGap, export_onnx, halve_weights, run_onnx, scores
 from deepscan.training.export.weights_folder import (
-    Rounding,
     Shipped,
     enter_calibration,
     enter_detector,
@@ -30,6 +31,8 @@ from deepscan.training.provenance import Provenance
 from deepscan.weights import Weights, read_manifest
 from tests.fixtures.doubles import brightness_net
 from tests.training.conftest import FACES, Prepared
+
+pytestmark = pytest.mark.slow
 
 FACTS = Provenance("Apache-2.0", "portraits", "CC0-1.0", "mine.toml")
 GAP = ScoreGap(largest=0.012345678, mean=0.001, count=4)
@@ -81,7 +84,7 @@ def test_weights_stay_float_where_int8_strays(
     monkeypatch.setattr(onnx_files, "MAX_SCORE_GAP", -1.0)
     shipped = weights_folder.ship("local_features", checkpoint, prepared.cache, tmp_path)
     assert shipped.precision == "float16 weights"
-    assert len(shipped.refused) == len(weights_folder.ROUNDINGS["local_features"])
+    assert len(shipped.refused) == len(recipe_of_detector("local_features").roundings)
     assert shipped.gap.largest < 0.01 and not any(gap.acceptable for gap in shipped.refused)
     kinds = {node.op_type for node in onnx.load(str(shipped.path)).graph.node}
     assert "DequantizeLinear" not in kinds
@@ -110,7 +113,8 @@ def test_no_more_stays_float_than_scores_need(
 
     monkeypatch.setattr(weights_folder, "quantise", quantise)
     ways = [Rounding(2, kept) for kept in ((), ("heads",), ("features", "heads"))]
-    monkeypatch.setitem(weights_folder.ROUNDINGS, "local_features", tuple(ways))
+    other = replace(recipe_of_detector("local_features"), roundings=tuple(ways))
+    monkeypatch.setattr(weights_folder, "recipe_of_detector", lambda name: other)
     shipped = weights_folder.ship("local_features", checkpoint, prepared.cache, tmp_path)
     assert tried == [(), ("heads",)]
     assert shipped.precision == "int8" and shipped.gap.acceptable

@@ -18,7 +18,7 @@ from deepscan.training.fit.trainer import train
 from deepscan.training.networks import build
 from tests.training.conftest import CONFIG, Prepared
 
-pytestmark = pytest.mark.usefixtures("no_h264")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_h264")]
 
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"rate": 1e-3}, {"steps": 9}])

@@ -10,12 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from deepscan.detectors import SPECS
+from deepscan.detectors.registry import recipe_of_detector
 from deepscan.errors import UsageError
 from deepscan.training.export.onnx import save_weights
-from deepscan.training.fit.distillation import TAPS, Distillation
+from deepscan.training.fit.distillation import Distillation
 from deepscan.training.fit.step import mixed_precision, normalise
 from deepscan.training.networks import build
 from tests.fixtures import make
+
+pytestmark = pytest.mark.slow
 
 
 class Lesson(NamedTuple):
@@ -33,7 +37,7 @@ def faces(student: Any) -> Tensor:
     return pixels if student.spec.frames == 1 else pixels[None]
 
 
-@pytest.fixture(scope="module", params=sorted(TAPS))
+@pytest.fixture(scope="module", params=[name for name in SPECS if recipe_of_detector(name).tap])
 def lesson(request: pytest.FixtureRequest, teacher: Path) -> Lesson:
     torch.manual_seed(0)
     student: Any = build(request.param)

@@ -17,6 +17,8 @@ from deepscan.training.networks import build
 from deepscan.training.tuning.start import CLIP, SHIPPED, UNTUNED, start
 from tests.training.conftest import weights
 
+pytestmark = pytest.mark.slow
+
 
 def wrapped(state: dict[str, torch.Tensor], path: Path) -> Path:
     """As the public checkpoints of DataParallel runs lie on disk."""

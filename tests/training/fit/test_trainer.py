@@ -29,7 +29,7 @@ from deepscan.training.networks import build
 from deepscan.training.synthesis.degradation import Degradation
 from tests.training.conftest import CONFIG, Prepared, weights
 
-pytestmark = pytest.mark.usefixtures("no_h264")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_h264")]
 
 
 def test_a_run_leaves_a_checkpoint_and_a_log_of_json_lines(whole: Path) -> None:

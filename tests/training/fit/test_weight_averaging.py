@@ -15,6 +15,8 @@ from deepscan.training.export.onnx import save_weights
 from deepscan.training.fit.weight_averaging import average
 from deepscan.training.networks import build
 
+pytestmark = pytest.mark.slow
+
 NAME = "local_features"
 
 

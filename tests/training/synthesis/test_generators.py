@@ -24,6 +24,8 @@ from deepscan.training.synthesis.generators import (
 )
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 TWO = (
     GeneratorSpec("one", "nearest", 2, 8, 8, skip=True, adversarial=True),
     GeneratorSpec("other", "shuffle", 3, 8, 8, skip=False, adversarial=False, split="val"),

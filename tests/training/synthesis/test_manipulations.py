@@ -17,7 +17,7 @@ from deepscan.training.synthesis.generators import GENERATORS, Generator
 from deepscan.training.synthesis.manipulations import (
     MANIPULATIONS,
     ODDS,
-    Face,
+    FaceClip,
     SynthesisInputs,
     draw_manipulation,
     synthesize,
@@ -34,7 +34,7 @@ RNG = np.random.default_rng
 FRAMES = 6
 
 
-def moving(mesh: Mesh, count: int, other: bool = False) -> Face:
+def moving(mesh: Mesh, count: int, other: bool = False) -> FaceClip:
     """The portrait, drifting by a pixel a frame while its mouth opens; ``other``: mirrored and speckled."""
     frames, meshes = [], []
     for number in range(count):
@@ -46,7 +46,7 @@ def moving(mesh: Mesh, count: int, other: bool = False) -> Face:
             points = np.stack([frame.shape[1] - 1 - points[:, 0], points[:, 1]], -1)
         frames.append(np.ascontiguousarray(frame))
         meshes.append(points.astype(np.float32))
-    return Face(np.stack(frames), np.stack(meshes))
+    return FaceClip(np.stack(frames), np.stack(meshes))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_a_whole_portrait_keeps_its_edges(
     """A softened or bent edge of the picture would tell forgeries without a look at the face."""
     square = np.zeros_like(photo_material.clip.frames)
     square[:, 20:, 30:-10] = np.maximum(photo_material.clip.frames[:, 20:, 30:-10], 1)
-    face = Face(square, photo_material.clip.mesh)
+    face = FaceClip(square, photo_material.clip.mesh)
     seen = set()
     for seed in range(12):
         pair = synthesize(manipulation, replace(photo_material, clip=face, moments=face), RNG(seed))

@@ -14,7 +14,7 @@ from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.training.data.synthetic_test_set import SEAMS
 from deepscan.training.synthesis.generators import GENERATORS, Generator
-from deepscan.training.synthesis.manipulations import Face
+from deepscan.training.synthesis.manipulations import FaceClip
 from deepscan.training.synthesis.self_blend import SelfBlend
 from deepscan.training.synthesis.video import (
     WHOLE,
@@ -100,14 +100,14 @@ def test_a_portrait_holds_the_face_and_its_mesh(video: FaceVideo, engine: FaceEn
 
 def test_whole_families_leave_no_seam_and_the_others_one(video: FaceVideo) -> None:
     generators = [Generator(GENERATORS[0]).eval()]
-    other = Face(video.frames[:, :, ::-1] // 2, video.mesh)
+    other = FaceClip(video.frames[:, :, ::-1] // 2, video.mesh)
     for manipulation in (*SEAMS, *WHOLE):
         mask = synthesize_video(video, manipulation, 1, [other], generators).mask
         assert bool((mask == 1).all()) == (manipulation in WHOLE), manipulation
 
 
 def test_what_a_family_needs_is_known() -> None:
-    face = Face(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 468, 2), np.float32))
+    face = FaceClip(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 468, 2), np.float32))
     generator = Generator(GENERATORS[0])
     alone = {manipulation for manipulation in (*SEAMS, *WHOLE) if possible(manipulation, [], [])}
     assert alone == {"self-blend", "reenactment"}

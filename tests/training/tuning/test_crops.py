@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deepscan.training.data.samples import View, load_faces
+from deepscan.training.data.views import View, load_faces
 from deepscan.training.tuning.crops import Crop, CropDrawer, cut
 from deepscan.training.tuning.faults import Faults, Upload
 from tests.training.conftest import Prepared

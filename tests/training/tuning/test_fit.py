@@ -18,6 +18,8 @@ from deepscan.training.tuning.fit import TuningConfig, fit, lower, tune
 from tests.fixtures.small_gend import Encoded, pictures, random_net, small
 from tests.training.conftest import Prepared
 
+pytestmark = pytest.mark.slow
+
 
 def toy_crops() -> list[Crop]:
     """Forged ones are dark; the last is made of the one before it."""
