@@ -14,23 +14,32 @@ from deepscan.text import UNKNOWN
 
 
 def run_all(
-    real: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of genuine media.")],
-    fake: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of forged media.")],
-    out: Annotated[Path, typer.Option("--out", help="Weights folder to make.")],
-    hours: Annotated[float, typer.Option(min=0.01, help="How long it may take, roughly.")] = 4.0,
+    real: Annotated[
+        Path, typer.Argument(metavar="REAL", exists=True, file_okay=False, help="Folder of genuine media.")
+    ],
+    fake: Annotated[
+        Path, typer.Argument(metavar="FAKE", exists=True, file_okay=False, help="Folder of forged media.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Weights folder to make.")],
+    hours: Annotated[float, typer.Option(min=0.01, help="Roughly how long everything may take.")] = 4.0,
     detectors: Annotated[
-        str, typer.Option(help="Which detectors to train, comma-separated, or all.")
+        str, typer.Option(help="Detectors to train, separated by commas, or `all`.")
     ] = "gend",
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Where to train: auto (CUDA if there is a GPU), cpu or cuda.")
+    ] = "auto",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of every detector, instead of what the hours allow.")
+        int | None,
+        typer.Option(
+            min=1, help="Optimizer steps of every detector, instead of as many as `--hours` allows."
+        ),
     ] = None,
     licence: Licence = UNKNOWN,
 ) -> None:
-    """Real and fake media in, a calibrated and measured weights folder out.
+    """Train, calibrate and measure on two folders of media; writes a weights folder.
 
-    Folders below REAL and FAKE are taken for people, and files of one name in both for one person. A quarter
-    of the people is kept out of training. Run it again to go on where it was stopped.
+    Each folder below REAL and FAKE stands for one person, and so do files of the same name in both. A quarter
+    of the people is kept out of training, to calibrate and measure on. Run the command again to resume.
     """
     need_extra("matplotlib")
     from deepscan.training.data.corpora.folder import read_class
