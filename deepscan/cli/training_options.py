@@ -54,8 +54,8 @@ ValidateShare = Annotated[
     typer.Option(
         min=0,
         max=0.9,
-        help="Keep this share of the people out of training, to validate on; the choice depends on their names "
-        "alone.",
+        help="Keep this share of the people out of training, to validate on; the choice depends on their "
+        "names alone.",
     ),
 ]
 WeightsFolder = Annotated[Path, typer.Option("--weights", metavar="DIR", help="Weights folder to write to.")]

@@ -185,6 +185,18 @@ def test_media_become_weights_that_a_scan_loads(
     assert (file["status"], list(file["tracks"][0]["detectors"])) == ("scanned", ["local_features"])
 
 
+def test_the_former_name_of_a_command_works_and_stands_in_no_help_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = str(corpus(tmp_path, [("a.mp4", "real", "ann")]))
+    for command in ("synthetic-test-set", "rehearse"):
+        assert run(["train", command, table, "--out", str(tmp_path / "out"), "--stretches", "2"]) == 2
+        assert "none of the 1 files is a real one on the validation side" in capsys.readouterr().err
+    assert run(["train", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert "synthetic-test-set" in page and "rehearse" not in page
+
+
 def test_what_learns_and_from_how_many_frames_reaches_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +233,11 @@ def test_calibration_reads_kept_scores_and_enters_what_it_fits(
     assert manifest.detectors["gml"].calibration.weight == 0, "worse than chance"
     assert manifest.detectors["sola"].metrics["auc"] == 1
     assert manifest.calibration.threshold_real <= 0.5 <= manifest.calibration.threshold_fake
+    seen = ["train", "calibrate", "--weights", str(face_weights), "--scores", str(scores), "--seen", "sola"]
+    assert run(seen) == 0
+    assert read_manifest(face_weights).detectors["sola"].metrics["seen_in_training"] == 1
+    assert run([*seen[:-1], "gend"]) == 2
+    assert "gend scored none of these files" in capsys.readouterr().err
 
 
 def test_generators_that_ship_need_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

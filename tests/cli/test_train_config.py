@@ -92,6 +92,7 @@ def test_options_that_are_given_go_before_those_of_the_file(tmp_path: Path, aske
         ("steps = 0", "mine.toml: steps: "),
         ("steps = [1, 2]", "steps takes one value, not [1, 2]"),
         ('family = "swap"', "manipulation takes a list, not 'swap'"),
+        ("stills = true\nsingle_frames = true", "sets single_frames twice: 'stills' is its former name"),
         ("steps =", "mine.toml cannot be read as TOML"),
         ("steps = 3", "no detector is named"),
     ],

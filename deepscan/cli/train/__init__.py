@@ -30,8 +30,8 @@ app = typer.Typer(
     help="""Train detectors on your own media. Install the extra first: `pip install 'deepscan[train]'`.
 
 With some 50 genuine and 50 forged videos, `deepscan train run real/ fake/ --out weights-mine` does it all: it
-starts from the shipped checkpoints, keeps a quarter of the people out of training to calibrate and measure on,
-and resumes where it was stopped. Then measure with `deepscan evaluate` on videos that you kept back.
+starts from the shipped checkpoints, keeps a quarter of the people out of training to calibrate and measure
+on, and resumes where it was stopped. Then measure with `deepscan evaluate` on videos that you kept back.
 
 The other commands are its single steps, for large corpora, other recipes and GPUs.
 """,

@@ -22,7 +22,7 @@ def fit(
         typer.Option(
             "--run",
             metavar="DIR",
-            help="Folder of this run, for checkpoints and log; with several detectors one folder each inside it.",
+            help="Folder of this run, for checkpoints and log; several detectors get one folder each in it.",
         ),
     ],
     detectors: Annotated[
@@ -43,8 +43,8 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="Defaults of the options below: `robust` makes forgeries from genuine faces and adds those of "
-            "the corpus; `paper` follows the detector's paper.",
+            help="Defaults of the options below: `robust` makes forgeries from genuine faces and adds those "
+            "of the corpus; `paper` follows the detector's paper.",
         ),
     ] = "robust",
     corpus_fraction: Annotated[
@@ -79,7 +79,7 @@ def fit(
         bool,
         typer.Option(
             rich_help_panel=DATA,
-            help="Leave out compression, blur and noise: a first stage for a network that starts from nothing.",
+            help="Leave out compression, blur and noise: a first stage for a network without start weights.",
         ),
     ] = False,
     steps: Annotated[

@@ -125,7 +125,7 @@ def synthesize_test_set(
         typer.Option(min=1, help="Three-second segments to take from each video, if it is long enough."),
     ] = 1,
 ) -> None:
-    """Write forged copies of the validation videos, to measure how scores hold under compression and shrinking.
+    """Write forged copies of the validation videos, to measure how scores survive compression and shrinking.
 
     Give `--validate-on` and `--validate-share` as for `train prepare`, so that the same people are chosen.
     """

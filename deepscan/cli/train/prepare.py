@@ -30,8 +30,8 @@ def prepare(
             min=224,
             max=2048,
             metavar="PX",
-            help="Side of the square that a face and its surroundings are shrunk to, if larger; 640 keeps more "
-            "detail.",
+            help="Side of the square that a face and its surroundings are shrunk to, if larger; 640 keeps "
+            "more detail.",
         ),
     ] = 448,
     single_frames: Annotated[
@@ -45,7 +45,8 @@ def prepare(
     """Find the faces in labelled media and store them with their meshes, for training.
 
     Known corpora are FaceForensics++ (with FaceShifter and DFD), Celeb-DF v2, DFDC and DeeperForensics; their
-    official splits are kept. A person may stand on one side of the split only. Run the command again to resume.
+    official splits are kept. A person may stand on one side of the split only. Run the command again to
+    resume.
     """
     need_extra()
     from deepscan.training.data.corpora import read_corpora

@@ -99,8 +99,8 @@ def export(
 ) -> None:
     """Export a trained detector to ONNX and enter it, uncalibrated, in a weights folder's manifest.
 
-    The manifest and the model card state licence, data and recipe in at most 300 characters each, or `unknown`
-    where neither an option nor the corpus table says them.
+    The manifest and the model card state licence, data and recipe in at most 300 characters each, or
+    `unknown` where neither an option nor the corpus table says them.
     """
     need_extra()
     check_detector(detector)
@@ -145,7 +145,7 @@ def calibrate(
         typer.Option(
             "--scores",
             metavar="FILE",
-            help="Keep every file's scores here (JSON Lines); files that it already holds are not scanned again.",
+            help="Keep every file's scores here (JSON Lines); files that it holds already are not scanned.",
         ),
     ],
     corpora: Annotated[

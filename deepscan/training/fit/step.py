@@ -79,8 +79,8 @@ def optimize(
         batch: on any device.
         distillation: adds its loss.
         parallel: the ``TrainingStep`` of both, where several processes share it; None makes one.
-        sam_rho: how far uphill the gradient is taken that the step follows, for minima that stay low around
-            (Foret et al., Sharpness-Aware Minimization, 2021, the rho of eq. 2); 0: where the network stands.
+        sam_rho: L2 radius of sharpness-aware minimization (Foret et al., 2021, rho of eq. 2): the step takes
+            the gradient at the weights moved by so much along their own gradient. 0: a plain step.
 
     Raises:
         UsageError: the gradient is not finite.
