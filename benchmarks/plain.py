@@ -1,7 +1,7 @@
 """A plain network beside deepscan's: an ImageNet Xception that learnt self-blends of single frames, no more.
 
     python benchmarks/plain.py CACHE xception_imagenet_fp16.safetensors FOLDER
-    deepscan evaluate rehearsal/corpus.csv --weights FOLDER
+    deepscan evaluate synthetic/corpus.csv --weights FOLDER
 
 Whatever papers, forge and calibration are worth must show beside its figures on the same files. It learns
 from the same faces, cut as for GenD, whose place it takes in FOLDER, a folder of weights: AdamW at

@@ -24,7 +24,9 @@ SIDES = ("auto", "all", "train", "val", "test")
 
 def evaluate(
     corpora: Corpora,
-    out: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all figures as JSON.")
+    ] = None,
     plots: Annotated[
         Path | None,
         typer.Option(
@@ -36,22 +38,35 @@ def evaluate(
         typer.Option(
             "--worst",
             metavar="FILE",
-            help="List the real files scored highest and the forged ones scored lowest, to be looked at: "
-            "deepscan --file-list FILE --html worst.html.",
+            help=f"List the {WORST} genuine files with the highest scores and the {WORST} forged ones with "
+            "the lowest. To look at them: `deepscan --file-list FILE --html worst.html`.",
         ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", metavar="DIR", help="Weights folder.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="DIR", help="Weights folder to measure. Default: as for a scan."),
+    ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep every file's scores here as they come; goes on from them."),
+        typer.Option(
+            metavar="FILE",
+            help="Keep every file's scores here (JSON Lines); files that it holds already are not scanned.",
+        ),
     ] = None,
     shuffle_frames: Annotated[
         bool,
-        typer.Option("--shuffle-frames", help="Score clips in random order too: does a detector use time?"),
+        typer.Option(
+            "--shuffle-frames",
+            help="Score every clip a second time with its frames in random order: a detector that uses time "
+            "gets worse.",
+        ),
     ] = False,
     side: Annotated[
         str,
-        typer.Option(help=f"Official side: {', '.join(SIDES)}; auto is test where there is one, else all."),
+        typer.Option(
+            help=f"Part of the official split to measure on: {', '.join(SIDES)}. auto: test if there is one, "
+            "else all."
+        ),
     ] = "auto",
     kind: Kinds = None,
     folds: Annotated[
@@ -60,64 +75,52 @@ def evaluate(
             metavar="DIR",
             file_okay=False,
             exists=True,
-            help="Leave generators out: a weights folder for each fold of the table, trained without it; "
-            "needs --scores.",
+            help="Score every file by weights that were trained without its fold (column fold of the table): "
+            "`DIR/0`, `DIR/1` and so on. Needs `--scores`.",
         ),
     ] = None,
 ) -> None:
     """Scan labelled files and measure each detector and the ensemble against the labels.
 
-    CORPUS is a CSV (file,label,identity,source,kind), a folder with real/ and fake/, or the folder of
-    FaceForensics++ (with FaceShifter and DFD), Celeb-DF v2, DFDC or DeeperForensics.
+    Known corpora are FaceForensics++ (with FaceShifter and DFD), Celeb-DF v2, DFDC and DeeperForensics. Where
+    a detector's paper reports on the same corpus, its figure stands beside the measured one.
 
-    Per detector and for the ensemble: AUC, accuracy, equal error rate, forged files found at 1 % false
-    alarms, calibration error; by file and by frame, by source and by forger, with 95 % intervals over
-    identities. Where the corpus is one that a detector's paper reports on, the paper's figure stands beside.
+    Prints AUC, accuracy, equal error rate, true positive rate at 1 % false positives and calibration error
+    by file and by frame, with 95 % intervals over people; and AUC by source, by forger, by manipulation type
+    and by width of the face.
     """
     need_extra("matplotlib")
     if side not in SIDES:
         raise UsageError(f"there is no side {side!r}; choose from {', '.join(SIDES)}.")
     from deepscan.training.data.corpora import choose_side, need_classes, read_corpora
     from deepscan.training.evaluation.calibration import fit, judged_anew, out_of_fold
-    from deepscan.training.evaluation.folds import score_by_folds
-    from deepscan.training.evaluation.scoring import (
-        RegionScanner,
-        ShufflingScanner,
-        resume_scores,
-        scan_config,
-        score_files,
-    )
+    from deepscan.training.evaluation.score_and_calibrate import score
+    from deepscan.training.evaluation.scoring import scan_config
+    from deepscan.weights import find_root, read_manifest
 
     rows = choose_side(read_corpora(corpora, kind or ()), side)
     need_classes(rows, ("real", "fake"), "evaluation")
+    if folds is not None and scores is None:
+        raise UsageError("--folds keeps the scores of every fold; name a file with --scores.")
+    config = scan_config(weights)
+    with counted("scoring", len(rows) if folds is None else 2 * len(rows)) as progress:
+        files = score(
+            rows,
+            config,
+            lambda file: progress.advance(_line(file)),
+            kept=scores,
+            folds=folds,
+            shuffled=shuffle_frames,
+        )
     if folds is not None:
-        if scores is None:
-            raise UsageError("--folds keeps the scores of every fold; name a file with --scores.")
-        with counted("scoring", 2 * len(rows)) as progress:
-            kept = score_by_folds(rows, folds, scores, lambda f: progress.advance(_line(f)), weights=weights)
-        fitted = fit(kept)
+        fitted = fit(files)
         report(list(out_of_fold(fitted)), fitted.calibration, plots, worst_files, out)
         return
-    make = ShufflingScanner if shuffle_frames else RegionScanner
-    scanner = make(scan_config(weights))
-    files: list[ScoredFile] = []
-    with counted("scoring", len(rows)) as progress:
-        if scores is None:
-            for file in score_files(rows, scanner):
-                progress.advance(_line(file))
-                files.append(file)
-        else:
-            kept = resume_scores(
-                scores,
-                rows,
-                lambda: scanner,
-                scanner.weights.manifest,
-                lambda file: progress.advance(_line(file)),
-                shuffled=shuffle_frames,
-            )
-            # Scores outlive a calibration.
-            files = [judged_anew(file, scanner.calibration) for file in kept]
-    report(files, scanner.calibration, plots, worst_files, out)
+    calibration = read_manifest(find_root(weights)).calibration
+    if scores is not None:
+        # Scores outlive a calibration.
+        files = [judged_anew(file, calibration) for file in files]
+    report(files, calibration, plots, worst_files, out)
 
 
 def report(

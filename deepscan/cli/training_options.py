@@ -22,26 +22,45 @@ if TYPE_CHECKING:
 Corpora = Annotated[
     list[Path],
     typer.Argument(
-        metavar="CORPUS...",
+        metavar="CORPUS",
         exists=True,
-        help="CSV (file,label,identity,source,licence,kind), folder with real/ and fake/, or a known corpus.",
+        help="A CSV table with the columns file and label (real or fake) at least; a folder with real/ and "
+        "fake/ in it; or the folder of a known corpus.",
     ),
 ]
 Kinds = Annotated[
     list[str] | None,
-    typer.Option("--kind", metavar="PATTERN", help="Only files of these kinds, such as '*c23'."),
+    typer.Option(
+        "--kind",
+        metavar="PATTERN",
+        help="Only files whose kind (forger and compression, by table or corpus) matches, such as `*c23`; "
+        "may be repeated.",
+    ),
 ]
-Cache = Annotated[Path, typer.Option("--cache", help="Folder of prepared faces.")]
+Cache = Annotated[
+    Path,
+    typer.Option("--cache", metavar="DIR", help="Folder of prepared faces, which `train prepare` fills."),
+]
 ValidateOn = Annotated[
     list[str] | None,
-    typer.Option("--validate-on", metavar="PATTERN", help="Identities or sources kept out of training."),
+    typer.Option(
+        "--validate-on",
+        metavar="PATTERN",
+        help="Keep people or sources with matching names out of training, to validate on; may be repeated.",
+    ),
 ]
 ValidateShare = Annotated[
-    float, typer.Option(min=0, max=0.9, help="Share of the people, drawn by name, kept out of training.")
+    float,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Keep this share of the people out of training, to validate on; the choice depends on their "
+        "names alone.",
+    ),
 ]
-WeightsFolder = Annotated[Path, typer.Option("--weights", help="Weights folder to write to.")]
+WeightsFolder = Annotated[Path, typer.Option("--weights", metavar="DIR", help="Weights folder to write to.")]
 Licence = Annotated[
-    str, typer.Option("--licence", help="Licence of the model that is made, for the manifest and its card.")
+    str, typer.Option("--licence", help="Licence of the new model, for the manifest and its model card.")
 ]
 TUNED = "gend"
 EXTRA = ("torch", "onnx", "safetensors", "scipy", "sklearn", "tomli_w")

@@ -5,8 +5,8 @@ A scan imports none of this.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "constant"]
@@ -54,6 +54,10 @@ class Recipe:
     jittered: bool = True
     source: str = ""
     open: tuple[str, ...] = ()
+
+    def changed(self, **options: Any) -> Recipe:
+        """The recipe with other values for some of its fields; those that are None stay."""
+        return replace(self, **{name: value for name, value in options.items() if value is not None})
 
     def total_steps(self, samples: int) -> int:
         """Optimizer steps, for a training side of ``samples`` clips or frames of both classes."""

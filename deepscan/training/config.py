@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepscan.detectors.recipe import Recipe
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -26,16 +28,16 @@ class TrainConfig:
         corpus_fraction: share of batches with the corpus' own forgeries, where it has any; 1: nothing else.
         optimizer: ``adamw``, ``adam`` or ``sgd``.
         momentum: of ``sgd``.
-        sam_rho: how far uphill gradients are taken, see ``step.optimize``; 0: not at all.
+        sam_rho: radius of sharpness-aware minimization (SAM), see ``step.optimize``; 0: plain steps.
         score_variance: weight of ``step.score_variance_loss`` in the loss.
         schedule: ``cosine`` falls to zero after the warm-up, ``constant`` stays.
-        manipulations: types of the made forgeries; none names all of ``synthesize.families``.
+        manipulations: types of the made forgeries; none names all of ``MANIPULATIONS``.
         frozen: submodules that stay as they are, batch statistics included.
         learning: globs for parameters outside of which everything stays as it is; none: all learn.
         seed: of the pairs, their forgeries and the network's start.
         validate_every: steps between validations; 0 validates at the end alone.
         keep_every: steps between copies of the weights, for ``average``; 0 keeps none.
-        workers: processes that forge pairs; 0 forges in the training process.
+        workers: processes that make pairs; 0 makes them in the training process.
         threads: torch's intra-op threads; 0 leaves them alone.
         device: ``auto`` (CUDA where it is there), ``cpu`` or ``cuda``.
     """
@@ -66,6 +68,33 @@ class TrainConfig:
     workers: int = 0
     threads: int = 0
     device: str = "auto"
+
+
+def train_config(detector: str, recipe: Recipe, *, clips: int = 0, **options: Any) -> TrainConfig:
+    """Settings of a run by a recipe: the only place that fills in a ``TrainConfig``.
+
+    Args:
+        detector: which network.
+        recipe: optimizer, schedule, batch, duration and data; see ``Recipe.changed`` for changes to it.
+        clips: clips or frames in an epoch, of both classes; needed where the recipe counts epochs.
+        options: fields of ``TrainConfig`` that no recipe sets, such as ``seed`` or ``device``.
+    """
+    return TrainConfig(
+        detector=detector,
+        steps=recipe.total_steps(clips),
+        pairs=recipe.pairs,
+        rate=recipe.rate,
+        warmup=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        clean=recipe.clean,
+        brightened=recipe.brightened,
+        jittered=recipe.jittered,
+        corpus_fraction=recipe.corpus_fraction,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum,
+        schedule=recipe.schedule,
+        **options,
+    )
 
 
 FORMER_NAMES = {

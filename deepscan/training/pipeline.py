@@ -13,7 +13,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,18 @@ from deepscan.errors import UsageError
 from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.text import UNKNOWN
-from deepscan.training.config import TrainConfig
+from deepscan.training.config import TrainConfig, train_config
 from deepscan.training.data.corpora import Source, need_classes
 from deepscan.training.data.prepare import CANVAS_PX, Sample, Split, fill, load_index
 from deepscan.training.data.samples import usable
 from deepscan.training.distributed import join
-from deepscan.training.evaluation.calibration import fit, out_of_fold
-from deepscan.training.evaluation.scoring import RegionScanner, ScoredFile, resume_scores
-from deepscan.training.evaluation.summary import Evaluation, detector_figures, evaluation, fusion_figures
+from deepscan.training.evaluation.calibration import out_of_fold
+from deepscan.training.evaluation.score_and_calibrate import calibrate, score
+from deepscan.training.evaluation.scoring import ScoredFile
+from deepscan.training.evaluation.summary import Evaluation, evaluation
 from deepscan.training.export.encoder import save_tuning
 from deepscan.training.export.weights_folder import (
     bring_face_models,
-    enter_calibration,
     enter_detector,
     read_table,
     ship,
@@ -50,7 +50,7 @@ from deepscan.training.synthesis import generators
 from deepscan.training.tuning.fit import TuningConfig, tune
 from deepscan.training.tuning.shipping import ship_tuning
 from deepscan.training.tuning.start import ENCODER, SHIPPED, start
-from deepscan.weights import Weights, read_manifest
+from deepscan.weights import Weights
 
 VALIDATED = 0.25
 FEWEST = 2
@@ -63,8 +63,42 @@ FEWEST_STEPS = 20
 SHARE_OF_TRAINING = 0.7
 """Of the hours; the rest is for finding faces, exporting, and scanning what is validated on."""
 
-Say = Callable[[str], None]
 Judgement = tuple[Evaluation, list[ScoredFile], Calibration]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of ``train run``.
+
+    Attributes:
+        out: the weights folder to make.
+        detectors: which to train.
+        hours: how long all of it may take, roughly.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        log: called with a line about everything that happens.
+        steps: of every detector; None: as many as fit into the hours.
+        licence: of the models, as their maker states it.
+        began: ``time.monotonic()`` at the start, from which the hours count.
+    """
+
+    out: Path
+    detectors: Sequence[str]
+    hours: float
+    device: str
+    log: Callable[[str], None]
+    steps: int | None = None
+    licence: str = UNKNOWN
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def work(self) -> Path:
+        """Folder of what is only needed on the way."""
+        return self.out / "work"
+
+    @property
+    def cache(self) -> Path:
+        """Folder of prepared faces."""
+        return self.work / "cache"
 
 
 @dataclass(frozen=True)
@@ -102,100 +136,72 @@ def sided(rows: Sequence[Source], validated: Sequence[str] | None = None) -> lis
     return [replace(row, split="val" if row.identity in chosen else "train") for row in rows]
 
 
-def make_weights(
-    rows: Sequence[Source],
-    out: Path,
-    *,
-    detectors: Sequence[str],
-    hours: float,
-    device: str,
-    engine: FaceEngine,
-    mesh: FaceMesh,
-    say: Say,
-    steps: int | None = None,
-    licence: str = UNKNOWN,
-) -> Judgement | None:
+def make_weights(job: Job, rows: Sequence[Source], engine: FaceEngine, mesh: FaceMesh) -> Judgement | None:
     """Prepare, fit, export, calibrate and evaluate; returns the evaluation, None where the files are too few.
 
     Args:
+        job: what to make, and where.
         rows: labelled media of both classes.
-        out: the weights folder.
-        detectors: which to train.
-        hours: how long all of it may take, roughly.
-        device: ``auto``, ``cpu`` or ``cuda``.
         engine: finds faces.
         mesh: finds meshes.
-        say: called with a line about everything that happens.
-        steps: of every detector, instead of what fits into the hours.
-        licence: of the models, as their maker states it.
 
     Raises:
         UsageError: a class is empty or too small, or no detector can be trained on these media.
     """
-    began = time.monotonic()
     need_classes(rows, ("real", "fake"), "training")
-    work = out / "work"
-    cache = work / "cache"
-    work.mkdir(parents=True, exist_ok=True)
-    kept = read_plan(work)
+    out, cache = job.out, job.cache
+    job.work.mkdir(parents=True, exist_ok=True)
+    kept = read_plan(job.work)
     rows = sided(rows, None if kept is None else kept.validated)
-    alone = list(detectors) == [TUNED]
+    alone = list(job.detectors) == [TUNED]
     canvas_px = TUNING_CANVAS_PX if alone else CANVAS_PX
     for row, outcome in fill(rows, cache, Split(), engine, mesh, canvas_px=canvas_px, single_frames=alone):
-        say(f"faces  {row.file}: {outcome}")
+        job.log(f"faces  {row.file}: {outcome}")
     if generators.shipped():
         generators.take_shipped(cache)
     samples = load_index(cache)
-    plan = kept or make_plan(rows, samples, cache, work, detectors, hours, device, began, steps, say)
+    plan = kept or make_plan(job, rows, samples)
     bring_face_models(out)
-    made_of = Provenance(licence, training_data(samples), data_licences(samples), "deepscan train run")
+    made_of = Provenance(job.licence, training_data(samples), data_licences(samples), "deepscan train run")
     for name, count in plan.steps.items():
         if name == TUNED:
-            tune_gend(count, cache, work, out, made_of, say)
+            tune_gend(job, count, made_of)
             continue
-        checkpoint = fit_detector(name, count, cache, work, device, say)
+        checkpoint = fit_detector(job, name, count)
         if name not in read_table(out).get("detectors", {}) or _older(out / f"{name}.onnx", checkpoint):
             shipped = ship(name, checkpoint, cache, out)
             recipe = f"deepscan train run: {count} steps"
             enter_detector(out, shipped, name, replace(made_of, recipe=recipe))
-            say(f"export {name}: {shipped.precision}, within {shipped.gap.largest:.4f} of float")
-    return judge([row for row in rows if row.split == "val"], out, tuple(plan.steps), say)
+            job.log(f"export {name}: {shipped.precision}, within {shipped.gap.largest:.4f} of float")
+    return evaluate(job, [row for row in rows if row.split == "val"], tuple(plan.steps))
 
 
-def make_plan(
-    rows: Sequence[Source],
-    samples: Sequence[Sample],
-    cache: Path,
-    work: Path,
-    detectors: Sequence[str],
-    hours: float,
-    device: str,
-    began: float,
-    steps: int | None,
-    say: Say,
-) -> Plan:
-    """Time a few steps of every detector that these media can train, and share the hours out evenly."""
-    able = [name for name in detectors if trainable(name, samples)]
-    for name in sorted(set(detectors) - set(able)):
-        say(f"plan   {name}: left out, the media give no clip for it on both sides")
+def make_plan(job: Job, rows: Sequence[Source], samples: Sequence[Sample]) -> Plan:
+    """Time a few steps of every detector that these media can train, and share the hours out evenly.
+
+    Writes ``work/plan.json``. Raises UsageError where the media can train no detector.
+    """
+    able = [name for name in job.detectors if trainable(name, samples)]
+    for name in sorted(set(job.detectors) - set(able)):
+        job.log(f"plan   {name}: left out, the media give no clip for it on both sides")
     if not able:
         raise UsageError(
             "the media give no detector anything to learn from: no face was found in enough of them."
         )
-    left = max(0.0, hours * 3600 - (time.monotonic() - began)) * SHARE_OF_TRAINING
+    left = max(0.0, job.hours * 3600 - (time.monotonic() - job.began)) * SHARE_OF_TRAINING
     counts = {}
     for name in able:
-        if steps is not None or name == TUNED:
-            counts[name] = steps or TUNING_STEPS
+        if job.steps is not None or name == TUNED:
+            counts[name] = job.steps or TUNING_STEPS
             continue
-        seconds = seconds_per_step(name, cache, work, device)
+        seconds = seconds_per_step(job, name)
         counts[name] = max(FEWEST_STEPS, int(left / len(able) / seconds))
-        say(f"plan   {name}: {counts[name]} steps of {seconds:.2f} s")
+        job.log(f"plan   {name}: {counts[name]} steps of {seconds:.2f} s")
     validated = tuple(sorted({row.identity for row in rows if row.split == "val"}))
-    plan = Plan(validated, counts, hours)
-    partial = work / "plan.json.partial"
+    plan = Plan(validated, counts, job.hours)
+    partial = job.work / "plan.json.partial"
     partial.write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
-    partial.replace(work / "plan.json")
+    partial.replace(job.work / "plan.json")
     return plan
 
 
@@ -225,33 +231,41 @@ def config_of(name: str, steps: int, device: str) -> TrainConfig:
     """Settings for few media: the robust recipe, on single frames where a CPU must do."""
     recipe = recipe_of("robust", name)
     on_gpu = join(device).device.type == "cuda"
-    return TrainConfig(
-        detector=name,
+    smaller = SPECS[name].frames > 1 and not on_gpu
+    recipe = recipe.changed(
         steps=steps,
-        pairs=recipe.pairs if SPECS[name].frames == 1 or on_gpu else recipe.pairs // 2,
-        rate=recipe.rate,
+        pairs=recipe.pairs // 2 if smaller else recipe.pairs,
         warmup=min(recipe.warmup, steps // 10 + 1),
-        corpus_fraction=recipe.corpus_fraction,
-        single_frames=recipe_of_detector(name).stills_on_cpu and not on_gpu,
-        device=device,
     )
+    single_frames = recipe_of_detector(name).stills_on_cpu and not on_gpu
+    return train_config(name, recipe, single_frames=single_frames, device=device)
 
 
-def seconds_per_step(name: str, cache: Path, work: Path, device: str) -> float:
-    """Wall seconds of one optimizer step, on a run that is thrown away."""
-    trial = work / "trial"
+def seconds_per_step(job: Job, name: str) -> float:
+    """Wall seconds of one optimizer step, timed on a short run that is thrown away."""
+    trial = job.work / "trial"
     marks = [time.monotonic()]
-    config = replace(config_of(name, TRIAL_STEPS, device), corpus_fraction=0.0)
+    config = replace(config_of(name, TRIAL_STEPS, job.device), corpus_fraction=0.0)
     try:
-        train(config, cache, trial, validate_at_end=False, after_step=lambda: marks.append(time.monotonic()))
+        train(
+            config,
+            job.cache,
+            trial,
+            validate_at_end=False,
+            after_step=lambda: marks.append(time.monotonic()),
+        )
     finally:
         shutil.rmtree(trial, ignore_errors=True)
     return max(1e-3, (marks[-1] - marks[1]) / (len(marks) - 2))
 
 
-def fit_detector(name: str, steps: int, cache: Path, work: Path, device: str, say: Say) -> Path:
-    """Train one detector from the shipped checkpoint where there is one; goes on where it stood."""
-    run = work / "runs" / name
+def fit_detector(job: Job, name: str, steps: int) -> Path:
+    """Train one detector from the shipped checkpoint, if there is one; resumes a run that was stopped.
+
+    Returns:
+        The checkpoint.
+    """
+    run = job.work / "runs" / name
     try:
         init = find_start("shipped", name)
     except UsageError:
@@ -259,46 +273,42 @@ def fit_detector(name: str, steps: int, cache: Path, work: Path, device: str, sa
 
     def report(line: dict[str, Any]) -> None:
         figures = "  ".join(f"{key} {value:.4g}" for key, value in line.items() if key != "step")
-        say(f"train  {name}: step {line['step']} of {steps}  {figures}")
+        job.log(f"train  {name}: step {line['step']} of {steps}  {figures}")
 
-    train(config_of(name, steps, device), cache, run, init=init, report=report)
+    train(config_of(name, steps, job.device), job.cache, run, init=init, report=report)
     return run / CHECKPOINT
 
 
-def tune_gend(steps: int, cache: Path, work: Path, out: Path, made_of: Provenance, say: Say) -> None:
+def tune_gend(job: Job, steps: int, made_of: Provenance) -> None:
     """Tune GenD from the shipped tuning, and ship it; what was tuned before is not tuned again."""
-    tuning = work / "runs" / TUNED / "tuning.safetensors"
+    tuning = job.work / "runs" / TUNED / "tuning.safetensors"
     if not tuning.exists():
         net = start(SHIPPED)
         config = TuningConfig(steps=steps, rate=TUNING_RATE)
-        tune(net, cache, config, lambda line: say(f"train  {TUNED}: {line}"))
+        tune(net, job.cache, config, lambda line: job.log(f"train  {TUNED}: {line}"))
         save_tuning(net, tuning)
-    shipped = ship_tuning(start(str(tuning)), Weights().encoder_path(ENCODER), cache, out)
+    shipped = ship_tuning(start(str(tuning)), Weights().encoder_path(ENCODER), job.cache, job.out)
     recipe = f"deepscan train run: {steps} steps from the shipped tuning"
-    enter_detector(out, shipped, TUNED, replace(made_of, recipe=recipe))
-    say(f"export {TUNED}: {shipped.precision}, within {shipped.gap.largest:.4f} of float")
+    enter_detector(job.out, shipped, TUNED, replace(made_of, recipe=recipe))
+    job.log(f"export {TUNED}: {shipped.precision}, within {shipped.gap.largest:.4f} of float")
 
 
-def judge(rows: Sequence[Source], out: Path, detectors: Sequence[str], say: Say) -> Judgement | None:
-    """Scan the files that were kept out of training, calibrate on them, and measure by cross-validation."""
-    config = ScanConfig(weights=out, device="cpu", detectors=tuple(detectors))
-    files = resume_scores(
-        out / "work" / "scores.jsonl",
-        rows,
-        lambda: RegionScanner(config),
-        read_manifest(out),
-        lambda file: say(f"score  {file.file}"),
-    )
+def evaluate(job: Job, rows: Sequence[Source], detectors: tuple[str, ...]) -> Judgement | None:
+    """Scan the files that were kept out of training, calibrate on them, and measure by cross-validation.
+
+    Returns:
+        The evaluation, the files with their cross-validated probabilities, and the calibration; None where
+        the files are too few to calibrate on.
+    """
+    config = ScanConfig(weights=job.out, device="cpu", detectors=detectors)
+    files = score(rows, config, lambda file: job.log(f"score  {file.file}"), kept=job.work / "scores.jsonl")
     try:
-        fitted = fit(files)
+        fitted, _ = calibrate(files, job.out)
     except UsageError as error:
-        say(f"not calibrated, every detector counts alike: {error}")
+        job.log(f"not calibrated, every detector counts alike: {error}")
         return None
-    metrics = detector_figures(fitted.files)
-    metrics["fusion"] = fusion_figures(fitted)
-    enter_calibration(out, fitted.calibration, metrics)
     final, judged = fitted.calibration, list(out_of_fold(fitted))
-    return evaluation(judged, final, (final.threshold_fake, final.threshold_real)), judged, final
+    return evaluation(judged, final, final.thresholds()), judged, final
 
 
 def _older(path: Path, than: Path) -> bool:

@@ -78,7 +78,7 @@ def face_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["average", "gml", "none", "bad.csv", "-o", "o.safetensors"], "`none` is no checkpoint"),
         (["calibrate", "bad.csv", "--weights", "w", "--scores", "s"], "neither 'real' nor 'fake'"),
         (
-            ["generators", "--cache", "c", "--trunk", "bad.csv", "--enlarger", "bad.csv"],
+            ["generators", "--cache", "c", "--trunk", "bad.csv", "--super-resolver", "bad.csv"],
             "bad.csv is no network that enlarges pictures",
         ),
     ],
@@ -101,7 +101,9 @@ def test_a_mistake_is_one_sentence_on_stderr(
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["prepare", "fit", "export", "rehearse", "calibrate", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["prepare", "fit", "export", "synthetic-test-set", "calibrate", "evaluate"]
+)
 def test_without_the_extra_every_command_says_what_to_install(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +128,7 @@ def test_without_the_extra_every_command_says_what_to_install(
             "--weights",
             "w",
         ],
-        "rehearse": ["train", "rehearse", csv, "--out", "o"],
+        "synthetic-test-set": ["train", "synthetic-test-set", csv, "--out", "o"],
         "calibrate": ["train", "calibrate", csv, "--weights", "w", "--scores", "s"],
         "evaluate": ["evaluate", csv],
     }
@@ -183,6 +185,18 @@ def test_media_become_weights_that_a_scan_loads(
     assert (file["status"], list(file["tracks"][0]["detectors"])) == ("scanned", ["local_features"])
 
 
+def test_the_former_name_of_a_command_works_and_stands_in_no_help_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = str(corpus(tmp_path, [("a.mp4", "real", "ann")]))
+    for command in ("synthetic-test-set", "rehearse"):
+        assert run(["train", command, table, "--out", str(tmp_path / "out"), "--stretches", "2"]) == 2
+        assert "none of the 1 files is a real one on the validation side" in capsys.readouterr().err
+    assert run(["train", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert "synthetic-test-set" in page and "rehearse" not in page
+
+
 def test_what_learns_and_from_how_many_frames_reaches_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +209,7 @@ def test_what_learns_and_from_how_many_frames_reaches_the_run(
     monkeypatch.setattr(trainer, "train", train)
     monkeypatch.setattr(prepare, "load_index", lambda _: [])
     fit = ["train", "fit", "gml", "--cache", "c", "--run", "r", "--frames", "4"]
-    assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--evenness", "0.1"]) == 0
+    assert run([*fit, "--learn", "*.mcb.up.*", "--learn", "fc.*", "--score-variance", "0.1"]) == 0
     assert [(c.frames, c.learning, c.score_variance) for c in asked] == [(4, ("*.mcb.up.*", "fc.*"), 0.1)]
 
 
@@ -219,6 +233,11 @@ def test_calibration_reads_kept_scores_and_enters_what_it_fits(
     assert manifest.detectors["gml"].calibration.weight == 0, "worse than chance"
     assert manifest.detectors["sola"].metrics["auc"] == 1
     assert manifest.calibration.threshold_real <= 0.5 <= manifest.calibration.threshold_fake
+    seen = ["train", "calibrate", "--weights", str(face_weights), "--scores", str(scores), "--seen", "sola"]
+    assert run(seen) == 0
+    assert read_manifest(face_weights).detectors["sola"].metrics["seen_in_training"] == 1
+    assert run([*seen[:-1], "gend"]) == 2
+    assert "gend scored none of these files" in capsys.readouterr().err
 
 
 def test_generators_that_ship_need_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,28 @@ def test_a_configuration_that_ships_trains_its_detector(name: str, asked: list[T
     assert asked[0] != TrainConfig(name, asked[0].steps), "it sets more than the number of steps"
 
 
+def test_former_keys_and_options_are_read_as_the_present_ones(
+    tmp_path: Path, asked: list[TrainConfig]
+) -> None:
+    former = "stills = true\nown_share = 0.2\nsharpness = 0.05\nevenness = 0.1\n"
+    present = "single_frames = true\ncorpus_fraction = 0.2\nsam_rho = 0.05\nscore_variance = 0.1\n"
+    for name, text in (("former", former), ("present", present)):
+        (tmp_path / f"{name}.toml").write_text(f'detectors = ["gml"]\nsteps = 7\n{text}', encoding="utf-8")
+        assert run([*FIT, "--config", str(tmp_path / f"{name}.toml")]) == 0
+    options = ["--steps", "7", "--stills", "--own-share=0.2", "--sharpness", "0.05", "--evenness", "0.1"]
+    assert run([*FIT, "gml", *options]) == 0
+    assert run([*FIT, "--config", str(tmp_path / "present.toml"), "--no-stills"]) == 0
+    *alike, clips = asked
+    assert alike == [alike[0]] * 3
+    assert (alike[0].single_frames, alike[0].corpus_fraction, alike[0].sam_rho) == (True, 0.2, 0.05)
+    assert clips == replace(alike[0], single_frames=False)
+
+
 def test_options_that_are_given_go_before_those_of_the_file(tmp_path: Path, asked: list[TrainConfig]) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
-        'detectors = ["sola"]\nsteps = 7\nown_share = 0\nclean = true\nfamily = ["swap"]\nrate = 1e-3\n',
+        'detectors = ["sola"]\nsteps = 7\ncorpus_fraction = 0\nclean = true\nmanipulation = ["swap"]\n'
+        "rate = 1e-3\n",
         encoding="utf-8",
     )
     given = ["--steps", "9", "--rate", "0.5", "--seed", "3"]
@@ -64,12 +83,16 @@ def test_options_that_are_given_go_before_those_of_the_file(tmp_path: Path, aske
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("stpes = 3", "sets 'stpes', which is no setting of `train fit`; there are clean, detectors, "),
+        (
+            "stpes = 3",
+            "sets 'stpes', which is no setting of `train fit`; there are clean, corpus_fraction, detectors, ",
+        ),
         ('cache = "c"', "sets 'cache', which is no setting"),
         ('steps = "many"', "mine.toml: steps: "),
         ("steps = 0", "mine.toml: steps: "),
         ("steps = [1, 2]", "steps takes one value, not [1, 2]"),
-        ('family = "swap"', "family takes a list, not 'swap'"),
+        ('family = "swap"', "manipulation takes a list, not 'swap'"),
+        ("stills = true\nsingle_frames = true", "sets single_frames twice: 'stills' is its former name"),
         ("steps =", "mine.toml cannot be read as TOML"),
         ("steps = 3", "no detector is named"),
     ],

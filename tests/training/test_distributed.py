@@ -30,27 +30,28 @@ from pathlib import Path
 
 from torch import nn
 
-from deepscan.training import loop, parallel
+from deepscan.training import distributed
 from deepscan.training.config import TrainConfig
+from deepscan.training.fit import trainer
 
-learn = loop.learn
+set_trainable = trainer.set_trainable
 
 
 def with_fixed_statistics(module, *which):
     # Each process has batch statistics of its own on the CPU: what is compared is all the rest.
-    learn(module, *which)
+    set_trainable(module, *which)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
 
 
-loop.learn = with_fixed_statistics
+trainer.set_trainable = with_fixed_statistics
 config = TrainConfig(
     "local_features", steps=2, pairs=2, rate=0.5, warmup=0, optimizer="sgd", schedule="constant",
     weight_decay=0.0, clean=True, threads=1, device="cpu",
 )
-loop.train(config, Path(sys.argv[1]), Path(sys.argv[2]), validate_at_end=False)
-parallel.leave()
+trainer.train(config, Path(sys.argv[1]), Path(sys.argv[2]), validate_at_end=False)
+distributed.leave()
 """
 
 

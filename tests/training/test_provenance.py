@@ -65,5 +65,8 @@ def test_a_checkpoint_says_which_command_made_it(tmp_path: Path) -> None:
     nets = torch.nn.ModuleList([torch.nn.Linear(1, 1)])
     save(tmp_path / CHECKPOINT, config, nets, torch.optim.SGD(nets.parameters(), lr=1.0), 40)
     said = recipe(tmp_path / CHECKPOINT)
-    assert said == "deepscan train fit sola: steps 40, rate 0.0005, single_frames true, manipulations swap self-blend"
+    assert (
+        said
+        == "deepscan train fit sola: steps 40, rate 0.0005, single_frames true, manipulations swap self-blend"
+    )
     assert recipe(tmp_path / "mean.safetensors") == "unknown"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from deepscan.detectors import SPECS
 from deepscan.detectors.recipe import Recipe
 from deepscan.errors import UsageError
+from deepscan.training.config import TrainConfig, train_config
 from deepscan.training.data.prepare import Sample
 from deepscan.training.recipes import clips_seen, described, recipe_of
 
@@ -49,6 +50,16 @@ def test_robust_is_the_default_and_mixes() -> None:
     assert "made from the reals" in described("robust", "gml")
     with pytest.raises(UsageError, match="there is no recipe 'best'; choose from robust, paper"):
         recipe_of("best", "gml")
+
+
+def test_a_run_has_the_recipe_s_settings_and_the_options_that_no_recipe_sets() -> None:
+    recipe = PAPER["sola"].changed(rate=0.5, warmup=None)
+    assert recipe == replace(PAPER["sola"], rate=0.5)
+    config = train_config("sola", recipe, clips=3200, seed=4, device="cpu")
+    assert (config.detector, config.steps, config.seed, config.device) == ("sola", 50 * 3200 // 32, 4, "cpu")
+    shared = {field.name for field in fields(Recipe)} & {field.name for field in fields(TrainConfig)}
+    for name in shared - {"steps"}:
+        assert getattr(config, name) == getattr(recipe, name), name
 
 
 def test_what_the_user_changed_is_what_is_announced() -> None:

@@ -5,7 +5,7 @@
     deepscan train run       real and fake media -> a weights folder, within a number of hours
 
     deepscan train prepare   media -> cached face tracks
-    deepscan train generators  cached faces -> small generators that forge with (resumable)
+    deepscan train generators  cached faces -> small generators that make forgeries (resumable)
     deepscan train preview   cached faces -> a contact sheet of forgeries
     deepscan train fit       cached faces -> trained detectors (resumable)
     deepscan train average   checkpoints of one lineage -> their mean
@@ -27,13 +27,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=MARKUP,
-    help="""Train detectors on your own media (needs the `train` extra).
+    help="""Train detectors on your own media. Install the extra first: `pip install 'deepscan[train]'`.
 
-With 50 videos of each class: `deepscan train run real/ fake/ --out weights-mine`,
-then `deepscan evaluate` on videos that you kept back. It starts from the shipped checkpoints, keeps a quarter
-of the people out of training to calibrate and measure on, and goes on where it was stopped.
+With some 50 genuine and 50 forged videos, `deepscan train run real/ fake/ --out weights-mine` does it all: it
+starts from the shipped checkpoints, keeps a quarter of the people out of training to calibrate and measure
+on, and resumes where it was stopped. Then measure with `deepscan evaluate` on videos that you kept back.
 
-The other commands are its steps, for corpora, other recipes and GPUs.
+The other commands are its single steps, for large corpora, other recipes and GPUs.
 """,
 )
 app.command("run")(run.run_all)

@@ -25,11 +25,15 @@ def use_config(ctx: typer.Context, name: str | None) -> str | None:
     """Callback of ``--config``: makes what the file says the defaults of all other options.
 
     Raises:
-        UsageError: there is no such file, it is not TOML, or it sets what is no option.
+        UsageError: there is no such file, it is not TOML, or it sets what is no option, or one twice.
     """
     if name is not None and not ctx.resilient_parsing:
         path = find_config(name)
-        settings = {present_key(key): value for key, value in read_config(path).items()}
+        table = read_config(path)
+        twice = [key for key in table if key != present_key(key) and present_key(key) in table]
+        if twice:
+            raise UsageError(f"{path} sets {present_key(twice[0])} twice: {twice[0]!r} is its former name.")
+        settings = {present_key(key): value for key, value in table.items()}
         ctx.default_map = {key: _checked(ctx, path, key, value) for key, value in settings.items()}
     return name
 

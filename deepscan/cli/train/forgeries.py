@@ -26,22 +26,26 @@ def generators(
             "--trunk",
             exists=True,
             dir_okay=False,
-            help="ImageNet Xception, to compare by. Without it none is trained: those that ship are taken.",
+            help="ImageNet Xception (safetensors) for a perceptual loss: train generators on these faces. "
+            "Without it the shipped generators are copied.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Optimizer steps per generator, with --trunk.")] = 400,
-    seed: Annotated[int, typer.Option(help="Of crops and start weights, with --trunk.")] = 0,
+    steps: Annotated[int, typer.Option(help="Optimizer steps per generator, with `--trunk`.")] = 400,
+    seed: Annotated[int, typer.Option(help="Random seed, with `--trunk`.")] = 0,
     super_resolver: Annotated[
         list[Path] | None,
         typer.Option(
             "--super-resolver",
             exists=True,
             dir_okay=False,
-            help="An ONNX network that enlarges pictures (a super-resolver), to forge with as well.",
+            help="ONNX super-resolution network to make forgeries with, too; may be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Take or train the small generators whose traces `fit` forges with; goes on where it stopped."""
+    """Add small generators to prepared faces: `train fit` makes forgeries with them.
+
+    Copies the shipped generators, or trains some. Run the command again to resume.
+    """
     need_extra()
     from deepscan.detectors.gml.network import stem_features
     from deepscan.training.data.prepare import load_index
@@ -71,13 +75,17 @@ def preview(
         "forgeries.png"
     ),
     manipulation: Annotated[
-        list[str] | None, typer.Option("--manipulation", help="Only these types.")
+        list[str] | None,
+        typer.Option("--manipulation", metavar="TYPE", help="Show only this type; may be repeated."),
     ] = None,
-    columns: Annotated[int, typer.Option(min=1, max=20, help="Forgeries per type.")] = 6,
-    degraded: Annotated[bool, typer.Option(help="As the network sees them: compressed, blurred.")] = False,
-    seed: Annotated[int, typer.Option(help="Of faces and forgeries.")] = 0,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Forgeries of each type.")] = 6,
+    degraded: Annotated[bool, typer.Option(help="Compress and blur them, as in training.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Write a contact sheet of forgeries: real, forged and mask, a row per type of manipulation."""
+    """Draw examples of the forgeries that training makes, one row per manipulation type.
+
+    Each example shows the genuine face, the forged one and the mask of forged pixels.
+    """
     need_extra()
     from deepscan.training.data.contact_sheet import contact_sheet
     from deepscan.training.data.prepare import load_index
@@ -100,21 +108,26 @@ def preview(
 
 def synthesize_test_set(
     corpora: Corpora,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the clips and their corpus.csv.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the clips and their table, corpus.csv.")
+    ],
     validate_on: ValidateOn = None,
     validate_share: ValidateShare = 0.0,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Prepared faces whose validation generators re-synthesise.")
+        Path | None,
+        typer.Option(
+            "--cache", metavar="DIR", help="Prepared faces whose generators re-synthesise some clips."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the forgeries.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     segments: Annotated[
         int,
-        typer.Option(min=1, help="Segments of three seconds to take from each video that is long enough."),
+        typer.Option(min=1, help="Three-second segments to take from each video, if it is long enough."),
     ] = 1,
 ) -> None:
-    """Write forged copies of the validation videos: how scores hold under compression and shrinking.
+    """Write forged copies of the validation videos, to measure how scores survive compression and shrinking.
 
-    Name the same people as `prepare` was given, and give it the same share.
+    Give `--validate-on` and `--validate-share` as for `train prepare`, so that the same people are chosen.
     """
     need_extra()
     from deepscan.training.data.prepare import Split

@@ -30,20 +30,23 @@ def prepare(
             min=224,
             max=2048,
             metavar="PX",
-            help="Keep a face with its surroundings in a square of at most this side; 640 for more detail.",
+            help="Side of the square that a face and its surroundings are shrunk to, if larger; 640 keeps "
+            "more detail.",
         ),
     ] = 448,
     single_frames: Annotated[
         bool,
         typer.Option(
-            "--single-frames", help="Keep twelve frames of a video: enough for detectors of single frames."
+            "--single-frames",
+            help="Keep only twelve frames of a video: enough for detectors that look at single frames.",
         ),
     ] = False,
 ) -> None:
-    """Find the faces of corpora and cache them with their meshes; goes on where it stopped.
+    """Find the faces in labelled media and store them with their meshes, for training.
 
-    CORPUS is a CSV, a folder with real/ and fake/, or the folder of FaceForensics++ (with FaceShifter and
-    DFD), Celeb-DF v2, DFDC or DeeperForensics. Official splits stand; nobody may stand on two sides.
+    Known corpora are FaceForensics++ (with FaceShifter and DFD), Celeb-DF v2, DFDC and DeeperForensics; their
+    official splits are kept. A person may stand on one side of the split only. Run the command again to
+    resume.
     """
     need_extra()
     from deepscan.training.data.corpora import read_corpora

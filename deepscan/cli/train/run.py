@@ -14,47 +14,54 @@ from deepscan.text import UNKNOWN
 
 
 def run_all(
-    real: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of genuine media.")],
-    fake: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of forged media.")],
-    out: Annotated[Path, typer.Option("--out", help="Weights folder to make.")],
-    hours: Annotated[float, typer.Option(min=0.01, help="How long it may take, roughly.")] = 4.0,
+    real: Annotated[
+        Path, typer.Argument(metavar="REAL", exists=True, file_okay=False, help="Folder of genuine media.")
+    ],
+    fake: Annotated[
+        Path, typer.Argument(metavar="FAKE", exists=True, file_okay=False, help="Folder of forged media.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Weights folder to make.")],
+    hours: Annotated[float, typer.Option(min=0.01, help="Roughly how long everything may take.")] = 4.0,
     detectors: Annotated[
-        str, typer.Option(help="Which detectors to train, comma-separated, or all.")
+        str, typer.Option(help="Detectors to train, separated by commas, or `all`.")
     ] = "gend",
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Where to train: auto (CUDA if there is a GPU), cpu or cuda.")
+    ] = "auto",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of every detector, instead of what the hours allow.")
+        int | None,
+        typer.Option(
+            min=1, help="Optimizer steps of every detector, instead of as many as `--hours` allows."
+        ),
     ] = None,
     licence: Licence = UNKNOWN,
 ) -> None:
-    """Real and fake media in, a calibrated and measured weights folder out.
+    """Train, calibrate and measure on two folders of media; writes a weights folder.
 
-    Folders below REAL and FAKE are taken for people, and files of one name in both for one person. A quarter
-    of the people is kept out of training. Run it again to go on where it was stopped.
+    Each folder below REAL and FAKE stands for one person, and so do files of the same name in both. A quarter
+    of the people is kept out of training, to calibrate and measure on. Run the command again to resume.
     """
     need_extra("matplotlib")
     from deepscan.training.data.corpora.folder import read_class
     from deepscan.training.evaluation.plots import write_plots
     from deepscan.training.evaluation.summary import by_detector
-    from deepscan.training.pipeline import make_weights
+    from deepscan.training.pipeline import Job, make_weights
     from deepscan.weights import read_manifest
 
     names = named_detectors([name.strip() for name in detectors.split(",")], tuned=True)
     corpus = f"{real.name} and {fake.name}"
     rows = [*read_class(real, "real", corpus), *read_class(fake, "fake", corpus)]
     engine, mesh = face_models()
-    done = make_weights(
-        rows,
+    job = Job(
         out,
-        detectors=names,
-        hours=hours,
-        device=device,
-        engine=engine,
-        mesh=mesh,
-        say=lambda line: typer.echo(line, err=True),
+        names,
+        hours,
+        device,
+        log=lambda line: typer.echo(line, err=True),
         steps=steps,
         licence=licence,
     )
+    done = make_weights(job, rows, engine, mesh)
     trained = ",".join(read_manifest(out).detectors)
     if done is not None:
         evaluation, files, calibration = done

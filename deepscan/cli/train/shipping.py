@@ -21,20 +21,21 @@ from deepscan.text import UNKNOWN
 
 
 def average(
-    detector: Annotated[str, typer.Argument(help="Which detector.")],
+    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Name of the detector.")],
     checkpoints: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE[=SHARE]...",
-            help="Of one lineage: a run's checkpoint, safetensors or shipped; without shares, all alike.",
+            metavar="FILE[=SHARE]",
+            help="Checkpoints of one lineage: a run's checkpoint, safetensors, or `shipped`. Without shares "
+            "all count alike.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
 ) -> None:
-    """Average checkpoints weight by weight.
+    """Average the weights of several checkpoints of one detector.
 
-    Of copies along a run (`train fit --keep-every`) the mean is less noisy than any; of a start and what was
-    trained from it, it keeps more of what the start could do.
+    The mean of copies along a run (`train fit --keep-every`) is less noisy than any of them; the mean of a
+    start and of what was trained from it keeps more of what the start could do.
     """
     need_extra()
     check_detector(detector)
@@ -64,34 +65,42 @@ def _share_of(text: str) -> tuple[str, float | None]:
 
 
 def export(
-    detector: Annotated[str, typer.Argument(help="Which detector.")],
+    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="Name of the detector.")],
     checkpoint: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="Of `train fit` or `train average`.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            exists=True,
+            dir_okay=False,
+            help="File that `train fit`, `train tune` or `train average` wrote.",
+        ),
     ],
     cache: Cache,
     weights: WeightsFolder,
     licence: Licence = UNKNOWN,
     data: Annotated[
-        str | None, typer.Option(help="What it learnt from; if not given, what the cache's index says.")
+        str | None,
+        typer.Option(help="What it was trained on, for the model card. Default: counted from the cache."),
     ] = None,
     data_licences: Annotated[
         str | None,
-        typer.Option(help="Licences of that; if not given, those of the corpus table's column licence."),
+        typer.Option(help="Licences of that data. Default: the column licence of the corpus tables."),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="The configuration file or command that made it; if not given, what the checkpoint says."
-        ),
+        typer.Option(help="Configuration file or command that made it. Default: what the checkpoint says."),
     ] = None,
     int8: Annotated[
-        bool, typer.Option(help="Ship int8 where its scores stay near enough; else float16 weights at once.")
+        bool,
+        typer.Option(
+            help="Write int8 if its scores stay within 0.02 of the float network's; otherwise float16."
+        ),
     ] = True,
 ) -> None:
-    """Export a trained detector into a weights folder and enter it in the manifest, uncalibrated.
+    """Export a trained detector to ONNX and enter it, uncalibrated, in a weights folder's manifest.
 
-    The manifest and the model card state licence, data and recipe in at most 300 characters each. Where
-    neither an option nor the corpus table says them, they say `unknown`.
+    The manifest and the model card state licence, data and recipe in at most 300 characters each, or
+    `unknown` where neither an option nor the corpus table says them.
     """
     need_extra()
     check_detector(detector)
@@ -132,23 +141,31 @@ def export(
 def calibrate(
     weights: WeightsFolder,
     scores: Annotated[
-        Path, typer.Option("--scores", help="Keeps the raw scores as they come; goes on from them.")
+        Path,
+        typer.Option(
+            "--scores",
+            metavar="FILE",
+            help="Keep every file's scores here (JSON Lines); files that it holds already are not scanned.",
+        ),
     ],
     corpora: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CORPUS]...", exists=True, help="Labelled files; none: the kept scores alone."
+            metavar="CORPUS", exists=True, help="Labelled media. None: only the scores in `--scores`."
         ),
     ] = None,
     kind: Kinds = None,
     false_positives: Annotated[
         float,
         typer.Option(
-            "--false-positive-rate", min=0.0, max=0.5, help="Share of real files that may be flagged."
+            "--false-positive-rate", min=0.0, max=0.5, help="Share of genuine files that may be called fake."
         ),
     ] = 0.03,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the cross-validated ensemble as PNG.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Draw ROC, reliability and scores of the ensemble, cross-validated, as PNG."
+        ),
     ] = None,
     folds: Annotated[
         Path | None,
@@ -156,60 +173,49 @@ def calibrate(
             metavar="DIR",
             exists=True,
             file_okay=False,
-            help="As for `deepscan evaluate`: fit on their scores.",
+            help="Score every file by the weights folder of its fold, as `deepscan evaluate --folds` does.",
         ),
     ] = None,
     seen: Annotated[
-        str, typer.Option(metavar="NAMES", help="Detectors that learnt from these files: the cards say so.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Detectors, separated by commas, that were trained on these files; their cards say so.",
+        ),
     ] = "",
 ) -> None:
-    """Fit temperatures, fusion and thresholds on labelled files, of which training should have seen none.
+    """Fit the ensemble (temperatures, weights, thresholds) on labelled files that training has not seen.
 
-    Figures of the ensemble are cross-validated: everyone is judged by constants fitted without them.
+    Writes the constants and figures into the weights folder's manifest. Figures of the ensemble are
+    cross-validated over people.
     """
     need_extra("matplotlib")
     from deepscan.training.data.corpora import read_corpora
-    from deepscan.training.evaluation.calibration import fit
-    from deepscan.training.evaluation.folds import score_by_folds
+    from deepscan.training.evaluation import score_and_calibrate
     from deepscan.training.evaluation.plots import write_plots
-    from deepscan.training.evaluation.scoring import RegionScanner, load_scores, resume_scores, scan_config
-    from deepscan.training.evaluation.summary import cross_validated, detector_figures, fusion_figures
-    from deepscan.training.export.weights_folder import enter_calibration
-    from deepscan.weights import read_manifest
+    from deepscan.training.evaluation.scoring import load_scores, scan_config
+    from deepscan.training.evaluation.summary import cross_validated
 
+    names = [name for name in seen.split(",") if name]
+    for name in names:
+        check_detector(name)
     if corpora:
         rows = read_corpora(corpora, kind or ())
         with counted("scoring", len(rows)) as progress:
-            files = (
-                score_by_folds(
-                    rows,
-                    folds,
-                    scores,
-                    lambda file: progress.advance(file.file),
-                    weights=weights,
-                    device="cpu",
-                )
-                if folds
-                else resume_scores(
-                    scores,
-                    rows,
-                    lambda: RegionScanner(scan_config(weights, "cpu")),
-                    read_manifest(weights),
-                    lambda file: progress.advance(file.file),
-                )
+            files = score_and_calibrate.score(
+                rows,
+                scan_config(weights, "cpu"),
+                lambda file: progress.advance(file.file),
+                kept=scores,
+                folds=folds,
             )
     elif scores.exists():
         files = load_scores(scores)
     else:
         raise UsageError(f"{scores} does not exist; name the labelled files to score.")
-    fitted = fit(files, false_positives)
-    metrics = detector_figures(fitted.files)
-    metrics["fusion"] = fusion_figures(fitted)
-    metrics["fusion"]["false_positive_rate_aimed_at"] = false_positives
-    for name in filter(None, seen.split(",")):
-        check_detector(name)
-        metrics[name]["seen_in_training"] = 1
-    enter_calibration(weights, fitted.calibration, metrics)
+    fitted, metrics = score_and_calibrate.calibrate(
+        files, weights, false_positives=false_positives, seen=names
+    )
     if plots is not None:
         final = fitted.calibration
         thresholds = final.threshold_fake, final.threshold_real
@@ -227,17 +233,22 @@ def cards(
             "--evaluation",
             exists=True,
             dir_okay=False,
-            help="JSON of `deepscan evaluate` on genuine forgeries.",
+            metavar="FILE",
+            help="JSON that `deepscan evaluate -o` wrote, on forgeries by published generators.",
         ),
     ],
     synthetic: Annotated[
         Path | None,
         typer.Option(
-            "--synthetic", exists=True, dir_okay=False, help="The same on a synthetic test set, for tables."
+            "--synthetic",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="The same on a synthetic test set, for the tables.",
         ),
     ] = None,
 ) -> None:
-    """Write a model card per detector from the manifest and an evaluation."""
+    """Write one model card per detector, from the manifest and an evaluation."""
     need_extra()
     from deepscan.training.export.model_cards import write_cards
 

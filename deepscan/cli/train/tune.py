@@ -12,25 +12,28 @@ from deepscan.cli.training_options import Cache, need_extra
 
 def tune(
     cache: Cache,
-    out: Annotated[Path, typer.Option("--out", help="The tuning to write, safetensors.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Tuning to write (safetensors).")],
     init: Annotated[
         str,
         typer.Option(
             metavar="FILE",
-            help="Where it starts: shipped, clip (the encoder before any tuning), or a tuning.",
+            help="Where to start: `shipped`, `clip` (the encoder before any tuning), or a tuning's file.",
         ),
     ] = "clip",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of 24 faces.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps, of 24 faces each.")] = 200,
     leave_out: Annotated[
-        int | None, typer.Option("--leave-out", metavar="FOLD", help="Learn nothing from this fold.")
+        int | None,
+        typer.Option(
+            "--leave-out", metavar="FOLD", help="Leave this fold (a number in the table) out of training."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of crops and batches.")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")] = 0,
 ) -> None:
-    """Tune GenD on prepared faces, genuine and forged: its upper layer normalisations and its head.
+    """Tune GenD on prepared faces, genuine and forged; takes minutes on a CPU.
 
-    Forgeries of a table are balanced by their generator, genuine faces by their source; a third of the
-    forged ones are made from the genuine ones beside them.
+    Trains its upper layer normalisations and its head. Batches are balanced by generator for forged faces and
+    by source for genuine ones; a third of the forged faces are made from the genuine ones in the batch.
     """
     need_extra()
     from deepscan.training.export.encoder import save_tuning

@@ -38,8 +38,8 @@ MAX_CALIBRATED_LOGIT = 4.0
 FULL_WIDTHS_PX = (60.0, 80.0, 100.0, 120.0, 140.0)
 """Widths of a face from which logits may count in full.
 
-One width for all detectors, and a share that falls in line with it, were chosen on the rehearsed files, among
-a width for each detector and second and fourth powers of the share.
+One width for all detectors, and a share that falls in line with it, were chosen on the synthetic test set,
+among a width for each detector and second and fourth powers of the share.
 """
 STILL_SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 NARROW_PX, ENOUGH = (1, 48, 64, 80, 96), 10

@@ -79,8 +79,8 @@ def optimize(
         batch: on any device.
         distillation: adds its loss.
         parallel: the ``TrainingStep`` of both, where several processes share it; None makes one.
-        sam_rho: how far uphill the gradient is taken that the step follows, for minima that stay low around
-            (Foret et al., Sharpness-Aware Minimization, 2021, the rho of eq. 2); 0: where the network stands.
+        sam_rho: L2 radius of sharpness-aware minimization (Foret et al., 2021, rho of eq. 2): the step takes
+            the gradient at the weights moved by so much along their own gradient. 0: a plain step.
 
     Raises:
         UsageError: the gradient is not finite.
@@ -98,7 +98,7 @@ def optimize(
 
     loss = backward()
     if sam_rho:
-        with uphill(module, sam_rho), same_statistics(module):
+        with perturbed(module, sam_rho), same_statistics(module):
             backward()
     norm = nn.utils.clip_grad_norm_(module.parameters(), LARGEST_GRADIENT)
     if not torch.isfinite(norm):
@@ -111,7 +111,7 @@ def optimize(
 
 
 @contextmanager
-def uphill(module: nn.Module, distance: float) -> Iterator[None]:
+def perturbed(module: nn.Module, distance: float) -> Iterator[None]:
     """While open, the parameters are moved by ``distance`` (in the norm of them all) along their gradient."""
     moved = [
         (value, value.detach().clone(), value.grad) for value in module.parameters() if value.grad is not None
@@ -164,7 +164,7 @@ def rate_at(step: int, config: TrainConfig) -> float:
     return config.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def learn(module: nn.Module, frozen: Sequence[str], learning: Sequence[str] = ()) -> None:
+def set_trainable(module: nn.Module, frozen: Sequence[str], learning: Sequence[str] = ()) -> None:
     """Put a network into training mode, all but its frozen submodules.
 
     Args:
@@ -178,7 +178,7 @@ def learn(module: nn.Module, frozen: Sequence[str], learning: Sequence[str] = ()
     """
     module.train()
     if learning:
-        _learn_only(module, learning)
+        _train_only(module, learning)
     for name in frozen:
         try:
             part = module.get_submodule(name)
@@ -190,7 +190,7 @@ def learn(module: nn.Module, frozen: Sequence[str], learning: Sequence[str] = ()
         part.requires_grad_(False).eval()
 
 
-def _learn_only(module: nn.Module, learning: Sequence[str]) -> None:
+def _train_only(module: nn.Module, learning: Sequence[str]) -> None:
     names = [name for name, _ in module.named_parameters()]
     for glob in learning:
         if not any(fnmatchcase(name, glob) for name in names):

@@ -34,7 +34,14 @@ from deepscan.training.fit.checkpoint import (
 )
 from deepscan.training.fit.distillation import Distillation
 from deepscan.training.fit.initial_weights import start_from
-from deepscan.training.fit.step import TrainingStep, learn, optimize, optimizer_of, rate_at, to_channels_last
+from deepscan.training.fit.step import (
+    TrainingStep,
+    optimize,
+    optimizer_of,
+    rate_at,
+    set_trainable,
+    to_channels_last,
+)
 from deepscan.training.fit.validation import validate
 from deepscan.training.networks import build
 
@@ -97,7 +104,7 @@ def train(
         forget_after(run / LOG, step)
     stream = batches(config, cache, samples, spec, first=step * config.pairs, place=place)
     saved, began, since = time.monotonic(), time.monotonic(), 0
-    learn(module, config.frozen, config.learning)
+    set_trainable(module, config.frozen, config.learning)
     parallel = place.spread(forward)
     while step < config.steps:
         for group in optimizer.param_groups:
@@ -116,7 +123,7 @@ def train(
         validate_now = config.validate_every and step % config.validate_every == 0
         if place.leads and (validate_now or at_end):
             log(run, report, {"step": step, **validate(net, config, cache, samples)})
-            learn(module, config.frozen, config.learning)
+            set_trainable(module, config.frozen, config.learning)
             began, since = time.monotonic(), 0
         if place.leads and config.keep_every and step % config.keep_every == 0:
             save_weights(net, kept_weights(run, step))

@@ -24,7 +24,8 @@ from deepscan.training.networks import Net
 def validate(net: Net, config: TrainConfig, cache: Path, samples: Sequence[Sample]) -> dict[str, float]:
     """AUC on pairs of the validation side; each pair has a draw of the degradation of its own.
 
-    ``val_auc``: every real sample once, with a made forgery; then each family against every real sample.
+    ``val_auc``: every real sample once, with a made forgery; then every real sample against each manipulation
+    type.
     ``val_own_auc``: every forgery of the corpus' own, once, with a real sample.
     """
     val_side, spec = [sample for sample in samples if sample.split == "val"], net.spec

@@ -48,7 +48,7 @@ def versions(number: int) -> list[tuple[str, str]]:
     return [*rows, ("real", "as it came")]
 
 
-class Rehearsed(NamedTuple):
+class Synthesized(NamedTuple):
     """What was written, and what was said of each video."""
 
     out: Path
@@ -60,9 +60,9 @@ class Rehearsed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh: FaceMesh) -> Rehearsed:
+def synthesized(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh: FaceMesh) -> Synthesized:
     """Two videos of one name, one person trained on, a forgery, and two files without a face to forge."""
-    root = tmp_path_factory.mktemp("rehearsal")
+    root = tmp_path_factory.mktemp("synthetic")
     for folder in ("one", "two"):
         (root / folder).mkdir()
         make.portrait_clip(root / folder / "clip.mp4", 0.2)
@@ -80,7 +80,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory, engine: FaceEngine, mesh
     generators = [Generator(GENERATORS[0]).eval()]
     run = synthesize_test_set([corpus], out, VALIDATED, engine, mesh, seed=SEED, generators=generators)
     said = [(row.identity, text) for row, text in run]
-    return Rehearsed(out, said, read_corpus(out / CORPUS))
+    return Synthesized(out, said, read_corpus(out / CORPUS))
 
 
 def decoded(path: Path) -> Frames:
@@ -88,12 +88,12 @@ def decoded(path: Path) -> Frames:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
 
 
-def test_only_real_videos_of_people_kept_out_of_training_are_used(rehearsed: Rehearsed) -> None:
-    assert [identity for identity, _ in rehearsed.said] == ["v-ann", "v-bob", "v-dora", "v-fred"]
-    assert {row.identity for row in rehearsed.rows} == {"v-ann", "v-fred"}
+def test_only_real_videos_of_people_kept_out_of_training_are_used(synthesized: Synthesized) -> None:
+    assert [identity for identity, _ in synthesized.said] == ["v-ann", "v-bob", "v-dora", "v-fred"]
+    assert {row.identity for row in synthesized.rows} == {"v-ann", "v-fred"}
 
 
-def test_nobody_to_rehearse_is_an_error_that_says_what_to_do(
+def test_nobody_to_synthesize_from_is_an_error_that_says_what_to_do(
     tmp_path: Path, engine: FaceEngine, mesh: FaceMesh
 ) -> None:
     listed = [("a.mp4", "real", "ann"), ("b.mp4", "real", "bob"), ("c.mp4", "fake", "v-cid")]
@@ -105,17 +105,17 @@ def test_nobody_to_rehearse_is_an_error_that_says_what_to_do(
     assert next(drawn)[0].identity in ("ann", "bob")
 
 
-def test_every_video_is_listed_as_a_pair_at_each_compression_and_as_it_came(rehearsed: Rehearsed) -> None:
+def test_every_video_is_listed_as_a_pair_at_each_compression_and_as_it_came(synthesized: Synthesized) -> None:
     for number, identity in enumerate(("v-ann", "v-fred")):
-        rows = rehearsed.of(identity)
+        rows = synthesized.of(identity)
         assert [(row.label, row.kind) for row in rows] == versions(number)
         assert {(row.source, row.licence) for row in rows} == {("made", "none")}, "as in the corpus read"
 
 
-def test_every_clip_has_a_file_of_its_own_of_its_pairs_length_and_size(rehearsed: Rehearsed) -> None:
-    files = [row.file for row in rehearsed.rows if row.kind != "as it came"]
+def test_every_clip_has_a_file_of_its_own_of_its_pairs_length_and_size(synthesized: Synthesized) -> None:
+    files = [row.file for row in synthesized.rows if row.kind != "as it came"]
     assert len(set(files)) == 16
-    assert set(files) == set(rehearsed.out.glob("*.mp4"))
+    assert set(files) == set(synthesized.out.glob("*.mp4"))
     shapes = [decoded(file).shape for file in files]
     assert shapes[::2] == shapes[1::2], "a pair is written alike"
     for video in (shapes[:8], shapes[8:]):
@@ -127,15 +127,17 @@ def test_every_clip_has_a_file_of_its_own_of_its_pairs_length_and_size(rehearsed
             assert strong.stat().st_size < 0.6 * weak.stat().st_size
 
 
-def test_a_file_that_cannot_be_forged_is_told_and_the_rest_goes_on(rehearsed: Rehearsed) -> None:
-    said = dict(rehearsed.said)
+def test_a_file_that_cannot_be_forged_is_told_and_the_rest_goes_on(synthesized: Synthesized) -> None:
+    said = dict(synthesized.said)
     assert said["v-ann"] == said["v-fred"] == "8 clips"
     assert "broken.mp4" in said["v-bob"]
     assert "nobody.mp4: no face was found in 3 seconds from 0 s on" in said["v-dora"]
 
 
-def test_a_forgery_alters_the_face_and_hardly_anything_else(rehearsed: Rehearsed, engine: FaceEngine) -> None:
-    original, mild, other, strong = (decoded(row.file).astype(int) for row in rehearsed.of("v-ann")[:4])
+def test_a_forgery_alters_the_face_and_hardly_anything_else(
+    synthesized: Synthesized, engine: FaceEngine
+) -> None:
+    original, mild, other, strong = (decoded(row.file).astype(int) for row in synthesized.of("v-ann")[:4])
     x0, y0, x1, y1 = engine.detect(original[0].astype(np.uint8))[0].box.round().astype(int)
     margin = (x1 - x0) // 3  # the head sways, and blends are soft
     face, around = np.zeros((256, 256), bool), np.ones((256, 256), bool)
@@ -182,7 +184,7 @@ def test_a_seed_gives_the_same_clips_again_and_another_gives_others(
     assert not all(np.array_equal(frames, other[name]) for name, frames in first.items())
 
 
-def test_a_long_video_is_rehearsed_in_stretches(
+def test_a_long_video_gives_several_segments(
     unwritten: dict[str, Frames],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -148,7 +148,7 @@ def test_an_evaluation_without_figures_is_an_error(text: str, folder: Path) -> N
 def test_a_card_names_the_forgeries_told_best_and_worst(folder: Path) -> None:
     unknown = {"auc": None, "auc_low": None, "auc_high": None, "real": 3, "fake": 0}
     aucs = {"swap": 0.9125, "blend": 0.8, "lips": 0.51, "animation": 0.62, "timing": 0.71}
-    rehearsal = folder / "rehearsal.json"
+    synthetic = folder / "synthetic.json"
     found = {
         "groups": {"sola": MEASURED},
         "forgers": {
@@ -158,8 +158,8 @@ def test_a_card_names_the_forgeries_told_best_and_worst(folder: Path) -> None:
         },
         "shuffled": {"sola": {"auc": 0.8, "auc_shuffled": 0.7}},
     }
-    rehearsal.write_text(json.dumps(found), encoding="utf-8")
-    write_cards(folder, evaluated(folder, {"sola": GENUINE}), rehearsal)
+    synthetic.write_text(json.dumps(found), encoding="utf-8")
+    write_cards(folder, evaluated(folder, {"sola": GENUINE}), synthetic)
     text = (folder / "sola.md").read_text(encoding="utf-8")
     measured, _, failures = text.partition("## Known failures")
     assert "Highest AUC by kind of forgery: swap 0.912, blend 0.800, timing 0.710." in measured

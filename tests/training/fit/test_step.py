@@ -136,14 +136,14 @@ def bowl_batch() -> dict[str, torch.Tensor]:
     return {"pixels": pixels, "label": torch.tensor([0, 1]), "forged": masks, "face": masks}
 
 
-def test_a_sharpness_aware_step_follows_the_gradient_found_uphill() -> None:
+def test_a_sharpness_aware_step_follows_the_gradient_of_the_perturbed_weights() -> None:
     bowl: Any = Bowl()
     gradient = torch.tensor([3.0, 2.0])
-    uphill = torch.tensor([1.0, 2.0]) + 0.5 * gradient / gradient.norm()
+    perturbed = torch.tensor([1.0, 2.0]) + 0.5 * gradient / gradient.norm()
     loss = optimize(bowl, torch.optim.SGD([bowl.at], lr=0.1), bowl_batch(), sam_rho=0.5)
     assert loss == pytest.approx(3.5)
-    assert bowl.asked[0] == [1.0, 2.0] and bowl.asked[1] == pytest.approx(uphill.tolist())
-    expected = torch.tensor([1.0, 2.0]) - 0.1 * torch.tensor([3.0, 1.0]) * uphill
+    assert bowl.asked[0] == [1.0, 2.0] and bowl.asked[1] == pytest.approx(perturbed.tolist())
+    expected = torch.tensor([1.0, 2.0]) - 0.1 * torch.tensor([3.0, 1.0]) * perturbed
     torch.testing.assert_close(bowl.at.detach(), expected)
 
 
