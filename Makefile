@@ -26,9 +26,9 @@ fuzz:
 
 # BENCH=--quick shows in a few minutes whether they run.
 bench:
-	$(PYTHON) benchmarks/startup.py $(BENCH)
-	$(PYTHON) benchmarks/nets.py $(BENCH)
-	$(PYTHON) benchmarks/scan.py $(BENCH)
-	$(PYTHON) benchmarks/memory.py $(BENCH)
-	$(PYTHON) benchmarks/peers.py $(BENCH)
-	$(PYTHON) benchmarks/growth.py $(BENCH)
+	$(PYTHON) benchmarks/speed/startup.py $(BENCH)
+	$(PYTHON) benchmarks/speed/nets.py $(BENCH)
+	$(PYTHON) benchmarks/speed/scan.py $(BENCH)
+	$(PYTHON) benchmarks/speed/memory.py $(BENCH)
+	$(PYTHON) benchmarks/speed/peers.py $(BENCH)
+	$(PYTHON) benchmarks/speed/growth.py $(BENCH)

@@ -51,7 +51,7 @@ class DetectorSpec:
         mean: per RGB channel, in units of pixel / 255.
         std: per RGB channel, in units of pixel / 255.
         fast_rank: place in the order of ``--fast``: GenD first, as the surest, then by CPU seconds
-            for 10 s with one face (benchmarks/nets.py): 0.1, 0.1, 0.3, 0.5 and 2.0.
+            for 10 s with one face (benchmarks/speed/nets.py): 0.1, 0.1, 0.3, 0.5 and 2.0.
         evidence: names of the ONNX outputs, beside ``probability``, that hold evidence maps.
     """
 

@@ -24,8 +24,8 @@ from deepscan.faces.tracker import FaceTrack
 LEAST_COSINE = 0.8
 """From which two groups of tracks are the same person.
 
-GenD's embeddings of single crops, on the genuine clips of a table (``benchmarks/people.py``): 99.9 % of the
-pairs of different people lie below 0.73, 95 % of the pairs within one clip above 0.82.
+GenD's embeddings of single crops, on the genuine clips of a table (``benchmarks/accuracy/people.py``):
+99.9 % of the pairs of different people lie below 0.73, 95 % of the pairs within one clip above 0.82.
 """
 
 Embedding = NDArray[np.float32]

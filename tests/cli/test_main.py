@@ -15,7 +15,7 @@ from deepscan.cli import app, run
 
 HEAVY = ("numpy", "av", "cv2", "insightface", "onnxruntime", "torch", "PIL")
 MOST_MODULES = 400
-"""What `--help` may import in all; it had 340 when this was written. Seconds: `benchmarks/startup.py`."""
+"""What `--help` may import in all (340 when this was written); seconds: `benchmarks/speed/startup.py`."""
 
 
 def deepscan(*args: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,6 @@
 """How far GenD's embeddings tell people apart: cosines within a clip, and between different people.
 
-    python benchmarks/people.py CACHE [CACHE...]
+    python benchmarks/accuracy/people.py CACHE [CACHE...]
 
 CACHE is one of `deepscan train prepare` with several people; genuine videos alone count, three frames each.
 """

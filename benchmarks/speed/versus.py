@@ -16,7 +16,7 @@ from rich.table import Table
 
 from deepscan.weights import find_root
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 WORKER = """
 import sys, time
 from pathlib import Path

@@ -1,6 +1,6 @@
 """How well checkpoints tell a cache's validation pairs apart, single frames: AUC by family of forgery.
 
-    python benchmarks/pairs.py gml cache FILE...
+    python benchmarks/accuracy/pairs.py gml cache FILE...
 
 FILE is what `deepscan train fit --init` takes. Beside the manipulation types, on every second face:
 `enlarged` are re-syntheses and animations whose generators are the cache's super-resolvers (`deepscan train

@@ -1,8 +1,9 @@
 """Do many mixed files give the same report whatever the number of workers?
 
-``python benchmarks/jobs.py`` makes 300 files (fewer with ``--count``): cuts of the example clips in several
-containers, their pictures as photos, and broken, cut off, empty and foreign files among them; scans them with
-one worker and with two, and compares the JSON reports without their times. Exit code 1 where they differ.
+``python benchmarks/speed/jobs.py`` makes 300 files (fewer with ``--count``): cuts of the example clips in
+several containers, their pictures as photos, and broken, cut off, empty and foreign files among them;
+scans them with one worker and with two, and compares the JSON reports without their times. Exit code 1 where
+they differ.
 
 ``--light`` uses the tests' tiny networks instead of those that ship.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import av
 from PIL import Image
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 from tests.fixtures import make, spoil  # noqa: E402

@@ -1,6 +1,6 @@
 """How narrow a face may get before GenD no longer tells forged ones from genuine ones.
 
-    python benchmarks/widths.py CACHE [CACHE...] [--every 3]
+    python benchmarks/accuracy/widths.py CACHE [CACHE...] [--every 3]
 
 CACHE is one of `deepscan train prepare --canvas 640` on a table of genuine forgeries. One frame of every
 video is shrunk until its face has each of the widths, and scored; narrower faces are left out.

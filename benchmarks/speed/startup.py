@@ -11,7 +11,7 @@ from pathlib import Path
 import measure
 from rich.table import Table
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "real.mp4"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "real.mp4"
 SLOWEST = 12
 
 

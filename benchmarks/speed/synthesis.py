@@ -1,6 +1,6 @@
 """How many training images the forge makes per second, on 256 px squares.
 
-    python benchmarks/forge.py [--seconds 5] [--processes 2]
+    python benchmarks/speed/synthesis.py [--seconds 5] [--processes 2]
 
 Each process forges pairs of single frames, as `deepscan train fit --single-frames` does: a manipulation type
 drawn by its odds, the shared degradation, both halves cut for SOLA (256 px). The faces are the
@@ -28,7 +28,7 @@ from deepscan.training.synthesis.generators import GENERATORS, Generator, Regene
 from deepscan.training.synthesis.manipulations import (
     MANIPULATIONS,
     ODDS,
-    Face,
+    FaceClip,
     SynthesisInputs,
     draw_manipulation,
 )
@@ -61,9 +61,9 @@ def inputs(faces: list[Faces], generators: list[Regenerator]) -> SynthesisInputs
     """What the first face can be forged from."""
     own, other = faces
     return SynthesisInputs(
-        Face(own.frames, own.mesh),
-        Face(own.frames, own.mesh),
-        [Face(other.frames, other.mesh)],
+        FaceClip(own.frames, own.mesh),
+        FaceClip(own.frames, own.mesh),
+        [FaceClip(other.frames, other.mesh)],
         generators,
     )
 

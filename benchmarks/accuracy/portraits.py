@@ -1,6 +1,6 @@
 """Drawn portraits beside photographs cut as close: a corpus of both for `deepscan evaluate`.
 
-    python benchmarks/portraits.py photos.csv --real 'canada:*' portraits/portraits.csv output
+    python benchmarks/accuracy/portraits.py photos.csv --real 'canada:*' portraits/portraits.csv output
 
 Generators put out portraits that end close to the head. Beside ample photographs that alone would tell them
 apart, so the photographs are cut to what the portraits show around a face, in the median.

@@ -1,6 +1,6 @@
 """A plain network beside deepscan's: an ImageNet Xception that learnt self-blends of single frames, no more.
 
-    python benchmarks/plain.py CACHE xception_imagenet_fp16.safetensors FOLDER
+    python benchmarks/accuracy/plain.py CACHE xception_imagenet_fp16.safetensors FOLDER
     deepscan evaluate synthetic/corpus.csv --weights FOLDER
 
 Whatever papers, forge and calibration are worth must show beside its figures on the same files. It learns
@@ -152,7 +152,7 @@ def enter(net: PlainXception, folder: Path) -> None:
     export_onnx(net, target)
     bring_face_models(folder)
     shipped = Shipped(target, "float32", ScoreGap(0.0, 0.0, 0))
-    enter_detector(folder, shipped, SPEC.name, Provenance(recipe="benchmarks/plain.py"))
+    enter_detector(folder, shipped, SPEC.name, Provenance(recipe="benchmarks/accuracy/plain.py"))
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import deepscan.media
 from deepscan.faces.clips import Clip, ClipCutter
 from deepscan.faces.crops import Thumbnails
 from deepscan.faces.tracker import FaceTracker
-from deepscan.inference.detector import Answer, Detector
+from deepscan.inference.detector import ClipOutput, Detector
 from deepscan.media import Medium
 from deepscan.media.rgb import upright_rgb
 
@@ -119,7 +119,7 @@ def recorded_clips() -> Iterator[list[tuple[str, Clip]]]:
     seen: list[tuple[str, Clip]] = []
     answer = Detector.answer
 
-    def record(self: Detector, clips: list[Clip], *, maps: bool = False) -> list[Answer]:
+    def record(self: Detector, clips: list[Clip], *, maps: bool = False) -> list[ClipOutput]:
         seen.extend((self.spec.name, clip) for clip in clips)
         return answer(self, clips, maps=maps)
 
