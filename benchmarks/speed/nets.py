@@ -1,7 +1,7 @@
 """What one clip costs each network: int8 as it ships, float32, float16; threads, and clips a batch.
 
-float32 and float16 are what `--precision` makes of the shipped file as it is loaded. Most float16 operators do
-not exist on a CPU, so that there it shows what it would cost, not what to use.
+float32 and float16 are what `--precision` makes of the shipped file as it is loaded. Most float16 operators
+do not exist on a CPU, so that there it shows what it would cost, not what to use.
 """
 
 from __future__ import annotations

@@ -47,11 +47,11 @@ def contact_sheet(
         How many forgeries stand in each row: a family that lacks what it needs has none.
     """
     real = [sample for sample in samples if sample.label == "real" and sample.split == "train"]
-    cast = DonorPool(cache, real, load_generators(cache, "train"))
+    donors = DonorPool(cache, real, load_generators(cache, "train"))
     rows, counts = [], {}
     for number, manipulation in enumerate(manipulations or MANIPULATIONS):
         rng = np.random.default_rng((seed, number))
-        tiles = _row(manipulation, cache, real, cast, columns, degraded, rng)
+        tiles = _row(manipulation, cache, real, donors, columns, degraded, rng)
         counts[manipulation] = len(tiles)
         if tiles:
             blank = [np.zeros_like(tiles[0])] * (columns - len(tiles))
@@ -65,7 +65,7 @@ def _row(
     manipulation: str,
     cache: Path,
     real: Sequence[Sample],
-    cast: DonorPool,
+    donors: DonorPool,
     columns: int,
     degraded: bool,
     rng: np.random.Generator,
@@ -74,7 +74,7 @@ def _row(
     for index in rng.permutation(len(real)):
         whole = load_faces(cache / real[index].folder)
         clip = whole.take(np.arange(min(CLIP_FRAMES, len(whole.frames))))
-        inputs = cast.inputs(real[index], clip, whole, rng)
+        inputs = donors.inputs(real[index], clip, whole, rng)
         if manipulation not in inputs.manipulations():
             continue
         pair = synthesize(manipulation, inputs, rng)

@@ -179,7 +179,7 @@ class ForgedPairs(IterableDataset[Batch]):
     ) -> None:
         self._cache, self._spec, self._seed, self._single_frames = cache, spec, seed, single_frames
         self._manipulations = tuple(manipulations)
-        self._cast = DonorPool(cache, samples, load_generators(cache, "train"))
+        self._donors = DonorPool(cache, samples, load_generators(cache, "train"))
         self._degradation = degradation
         self._first, self._batch = first, batch
         self._samples = [
@@ -204,7 +204,7 @@ class ForgedPairs(IterableDataset[Batch]):
         clip = whole.take(
             choose_frames(len(whole.frames), self._spec, rng, single_frames=self._single_frames)
         )
-        inputs = self._cast.inputs(sample, clip, whole, rng)
+        inputs = self._donors.inputs(sample, clip, whole, rng)
         manipulation = draw_manipulation(inputs, rng, self._manipulations)
         return synthesize_pair(
             clip, inputs, self._spec, rng, manipulation=manipulation, degradation=self._degradation
@@ -233,7 +233,7 @@ class FixedPairs(Dataset[Batch]):
         self._cache, self._spec, self._single_frames, self._seed = cache, spec, single_frames, seed
         self._manipulations = tuple(manipulations)
         own = load_generators(cache, "val") if generators is None else generators
-        self._cast = DonorPool(cache, samples, own)
+        self._donors = DonorPool(cache, samples, own)
         self._degradation = degradation
         self.samples = [
             s for s in samples if s.label == "real" and usable(s, spec, single_frames=single_frames)
@@ -253,7 +253,7 @@ class FixedPairs(Dataset[Batch]):
         clip = whole.take(
             choose_frames(len(whole.frames), self._spec, rng, single_frames=self._single_frames)
         )
-        inputs = self._cast.inputs(sample, clip, whole, rng)
+        inputs = self._donors.inputs(sample, clip, whole, rng)
         possible = [name for name in inputs.manipulations() if name in (self._manipulations or MANIPULATIONS)]
         manipulation = possible[number % len(possible)]
         pair = synthesize_pair(
