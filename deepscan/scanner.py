@@ -175,7 +175,7 @@ class Scanner:
         """Hands one file's clips to the detectors, some of which run side by side."""
 
         def score(name: str, clips: Sequence[Clip]) -> list[ClipOutput]:
-            return self._detectors[name].answer(clips, maps=keeper is not None)
+            return self._detectors[name].run(clips, maps=keeper is not None)
 
         batches = {name: detector.batch for name, detector in self._detectors.items()}
         kind = FastScheduler if self.config.fast else Scheduler

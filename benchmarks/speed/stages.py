@@ -110,18 +110,18 @@ def watch(clock: StageClock) -> None:
     patch.object(ClipCutter, "add", clock.timed("crops", ClipCutter.add)).start()
     patch.object(ClipCutter, "take", clock.timed("crops", ClipCutter.take)).start()
     patch.object(Thumbnails, "add", clock.timed("crops", Thumbnails.add)).start()
-    patch.object(Detector, "answer", clock.timed("nets", Detector.answer)).start()
+    patch.object(Detector, "run", clock.timed("nets", Detector.run)).start()
 
 
 @contextmanager
 def recorded_clips() -> Iterator[list[tuple[str, Clip]]]:
     """Collects what every detector is given inside the ``with`` block, by detector's name."""
     seen: list[tuple[str, Clip]] = []
-    answer = Detector.answer
+    answer = Detector.run
 
     def record(self: Detector, clips: list[Clip], *, maps: bool = False) -> list[ClipOutput]:
         seen.extend((self.spec.name, clip) for clip in clips)
         return answer(self, clips, maps=maps)
 
-    with patch.object(Detector, "answer", record):
+    with patch.object(Detector, "run", record):
         yield seen

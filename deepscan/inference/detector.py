@@ -43,11 +43,11 @@ class Detector:
         self._network = network
 
     def score(self, clips: Sequence[Clip]) -> list[Score]:
-        """The scores of ``answer``."""
-        return [answer.score for answer in self.answer(clips)]
+        """The scores of ``run``."""
+        return [output.score for output in self.run(clips)]
 
-    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
-        """One answer per clip, in the order given, with the network's evidence maps where they are wanted.
+    def run(self, clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
+        """One output per clip, in the order given, with the network's evidence maps where they are wanted.
 
         On a CPU clips run one at a time: a clip's score then never depends on its neighbours, and memory
         stays that of a single clip. A GPU is given as many at once as the network takes.
@@ -56,14 +56,14 @@ class Detector:
             ScoreError: the network returned something that is not a probability.
             WeightsError: the network does not take these clips.
         """
-        answers = []
-        for _, alike in groupby(clips, key=lambda clip: clip.pixels.shape):
-            run = list(alike)
-            for first in range(0, len(run), self.batch):
-                answers += self._answer(run[first : first + self.batch], maps)
-        return answers
+        found = []
+        for _, group in groupby(clips, key=lambda clip: clip.pixels.shape):
+            alike = list(group)
+            for first in range(0, len(alike), self.batch):
+                found += self._run_batch(alike[first : first + self.batch], maps)
+        return found
 
-    def _answer(self, clips: Sequence[Clip], with_maps: bool) -> list[ClipOutput]:
+    def _run_batch(self, clips: Sequence[Clip], with_maps: bool) -> list[ClipOutput]:
         single = self.spec.sampling is Sampling.SINGLE
         pixels = np.stack([clip.pixels[0] if single else clip.pixels for clip in clips])
         # A model made elsewhere may lack some maps; it still has a score.

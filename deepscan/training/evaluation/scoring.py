@@ -270,13 +270,13 @@ class Shuffler(Detector):
         self.shuffled: dict[tuple[int, float], float] = {}
         self._detector = detector
 
-    def answer(self, clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
-        """As ``Detector.answer``."""
+    def run(self, clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
+        """As ``Detector.run``."""
         for clip in clips:
             mixed = replace(clip, pixels=clip.pixels[random_order(len(clip.pixels), clip.times_s[0])])
             (score,) = self._detector.score([mixed])
             self.shuffled[clip.track_id, score.start_s] = score.probability
-        return self._detector.answer(clips, maps=maps)
+        return self._detector.run(clips, maps=maps)
 
 
 def random_order(count: int, start_s: float) -> list[int]:

@@ -140,13 +140,13 @@ def test_a_temporal_detector_sees_the_clip_once_in_order_and_once_not(
     scanner = ShufflingScanner(config)
     seen: list[np.ndarray] = []
     inner = scanner._shufflers["resnet3d"]._detector
-    plain = inner.answer
+    plain = inner.run
 
     def watch(clips: Sequence[Clip], *, maps: bool = False) -> list[ClipOutput]:
         seen.extend(one.pixels for one in clips)
         return plain(clips, maps=maps)
 
-    monkeypatch.setattr(inner, "answer", watch)
+    monkeypatch.setattr(inner, "run", watch)
     (file,) = score_files([Source(clip, "real", "ann", "made", "", "")], scanner)
     assert set(file.shuffled) == {"gml", "global_local", "resnet3d"}
     mixed, in_order = seen[0], seen[1]
