@@ -1,12 +1,12 @@
-"""Forged copies of validation videos, as files: what calibration is fitted on, through a whole scan.
+"""A synthetic test set: forged copies of validation videos, as files, to measure how scores survive faults.
 
-Under each condition every video is written as a pair, original and forgery, that differs inside the forged
-mask alone (a forgery that tones the target tones its original too), and listed in a corpus CSV, together with
-the video as it came: thresholds must hold for genuine files that nobody encoded anew. The families of forgery
-take turns; of every video one portrait is forged as a whole, too. Only real videos whose identity is on the
-validation side of the split are used, for faces and donors alike. Of a long video several stretches can be
-taken: its beginning alone may be easier than the rest. A family that lacks a donor (the first video) or a
-generator gives way to a self-blend.
+Under each condition (compression, size) every video is written as a pair, original and forgery, that
+differs inside the forged mask alone (a forgery that tones the target tones its original too), and listed in
+a corpus CSV, together with the video as it came. The manipulation types take turns; one portrait of every
+video is forged as a whole, too. Only genuine videos whose identity is on the validation side of the split
+are used, for faces and donors alike. A long video may give several segments, as its beginning alone may be
+easier than the rest. A type that lacks a donor (the first video) or a generator gives way to a self-blend.
+No detector is chosen, and no constant fitted, on such files.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def synthesize_test_set(
         mesh: finds their meshes.
         seed: of the forgeries.
         generators: of the validation side; without them nothing is re-synthesised.
-        count: stretches of ``SECONDS`` to take from a video that is long enough for them.
+        count: segments of ``SECONDS`` to take from a video that is long enough for them.
 
     Raises:
         UsageError: no real file is on the validation side.
@@ -103,7 +103,7 @@ def synthesize_test_set(
                 yield row, str(video)
                 continue
             others = [face for identity, face in donors if identity != row.identity][-LENDERS:]
-            # The numbers keep files of one name from different folders apart, and stretches of one file.
+            # The numbers keep files of one name from different folders apart, and segments of one file.
             prefix = f"{number:03}-{row.file.stem}" + (f"-stretch-{turn + 1}" if turn else "")
             take = _Take(row, out, prefix, others, generators)
             written = list(take.write(video, number + turn, seed + 1000 * number + 100 * turn))
@@ -120,7 +120,7 @@ def synthesize_test_set(
 
 
 def _segments(path: Path, count: int, engine: FaceEngine, mesh: FaceMesh) -> Iterator[FaceVideo | MediaError]:
-    """Up to ``count`` stretches of a video, or why there is none."""
+    """Up to ``count`` segments of a video, or why there is none."""
     try:
         starts = segments(media.probe(path), SECONDS, count)
     except MediaError as error:

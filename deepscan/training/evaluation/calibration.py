@@ -305,8 +305,8 @@ def _fuse(columns: Vector, labels: NDArray[np.int64], counted: Vector) -> tuple[
     bounds = [(0.0, None)] * columns.shape[1] + [(None, None)]
     found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
     x = found.x
-    stretch, bias = _stretch(_fused(columns, x[:-1] * counted) + x[-1], labels)
-    return x[:-1] * counted * stretch, float(x[-1] * stretch + bias), float(found.fun)
+    scale, bias = _rescaled(_fused(columns, x[:-1] * counted) + x[-1], labels)
+    return x[:-1] * counted * scale, float(x[-1] * scale + bias), float(found.fun)
 
 
 def _fused(columns: Vector, weights: Vector) -> Vector:
@@ -318,7 +318,7 @@ def _fused(columns: Vector, weights: Vector) -> Vector:
     return np.asarray((np.where(there, columns, 0.0) @ weights) * np.maximum(scale, 1.0), np.float64)
 
 
-def _stretch(z: Vector, labels: NDArray[np.int64]) -> tuple[float, float]:
+def _rescaled(z: Vector, labels: NDArray[np.int64]) -> tuple[float, float]:
     """The factor and the bias that make fused logits honest again: the ridge and the copies flatten them."""
     balance = _balance(labels)
 

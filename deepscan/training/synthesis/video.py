@@ -38,7 +38,7 @@ SEEN_PX = 100.0
 
 @dataclass(frozen=True)
 class FaceVideo:
-    """A stretch of a video with the mesh of its main face.
+    """A segment of a video with the mesh of its main face.
 
     Attributes:
         frames: ``(T, H, W, 3)`` uint8.
@@ -52,7 +52,7 @@ class FaceVideo:
 
 
 def segments(info: media.MediaInfo, seconds: float, count: int) -> list[float]:
-    """Where stretches of ``seconds`` begin: up to ``count``, spread over the video, none over another."""
+    """Where segments of ``seconds`` begin: up to ``count``, spread over the video, none over another."""
     length_s = info.duration_s or 0.0
     fit = max(1, min(count, int(length_s / seconds)))
     return [float(start_s) for start_s in np.linspace(0, length_s - seconds, fit)] if fit > 1 else [0.0]
