@@ -149,7 +149,8 @@ def fill(
     index = cache / INDEX
     done = {line["file"] for line in _lines(index)} if index.exists() else set()
     left = [row for row in rows if str(row.file) not in done]
-    need_space(cache, [row for row in left if sides[row.file] != UNUSED], canvas_px)
+    wanted = [row for row in left if sides[row.file] != UNUSED]
+    need_space(cache, wanted, canvas_px, single_frames=single_frames)
     for row in left:
         if sides[row.file] == UNUSED:
             samples: list[Sample] = []
@@ -182,12 +183,13 @@ def refuse_leak(stands: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def need_space(cache: Path, rows: Sequence[Source], canvas_px: int) -> None:
+def need_space(cache: Path, rows: Sequence[Source], canvas_px: int, *, single_frames: bool = False) -> None:
     """Raises UsageError where the disk could not hold the faces of all rows.
 
     Reckoned for faces that fill the largest square; most take less.
     """
-    frames = sum(1 if row.file.suffix.lower() in PHOTO_SUFFIXES else VIDEO_FRAMES for row in rows)
+    of_video = media.EVEN_FRAMES if single_frames else VIDEO_FRAMES
+    frames = sum(1 if row.file.suffix.lower() in PHOTO_SUFFIXES else of_video for row in rows)
     needed = frames * canvas_px**2 * 3
     free = shutil.disk_usage(cache).free
     if needed > free:

@@ -16,7 +16,7 @@ from deepscan.errors import UsageError
 from deepscan.faces.mesh import FaceMesh
 from deepscan.faces.tracker import FaceEngine
 from deepscan.training.data.corpora import Source
-from deepscan.training.data.prepare import INDEX, MASKS, Split, fill, load_index, prepare
+from deepscan.training.data.prepare import INDEX, MASKS, Split, fill, load_index, need_space, prepare
 from deepscan.training.data.views import load_faces
 from tests.fixtures import make
 from tests.training.conftest import VALIDATED, Prepared, write_corpus
@@ -195,6 +195,20 @@ def test_a_class_without_reals_and_a_full_disk_are_refused(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
     with pytest.raises(UsageError, match="GB are free; choose another --cache"):
         list(fill(rows_of(tmp_path, source("ann")), tmp_path / "cache", Split(), engine, mesh))
+
+
+def test_room_is_reckoned_for_the_frames_that_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve frames of a video are kept of single frames, ninety-two else; of a photo one."""
+    usage = shutil.disk_usage(tmp_path)
+    clip = replace(source("ann"), file=Path("clip.mp4"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=12 * 640**2 * 3))
+    need_space(tmp_path, [clip], 640, single_frames=True)
+    with pytest.raises(UsageError, match=r"may need 0\.1 GB"):
+        need_space(tmp_path, [clip], 640)
+    with pytest.raises(UsageError, match="2 files"):
+        need_space(tmp_path, [clip, replace(clip, file=Path("photo.jpg"))], 640, single_frames=True)
 
 
 def test_unused_files_are_told_and_not_cached(
