@@ -1,7 +1,7 @@
 """Where JPEG, PNG, WebP and the box formats (AVIF, HEIC, MP4, MOV) keep what is said about a file.
 
-Walks the structure from block to block and reads only metadata: never pixels, never samples, and of each block at
-most ``MOST_BYTES``. Damage ends the walk; what was found until then stays.
+Walks the structure from block to block and reads only metadata: never pixels, never samples, and of each
+block at most ``MOST_BYTES``. Damage ends the walk; what was found until then stays.
 """
 
 from __future__ import annotations
@@ -213,7 +213,9 @@ def _meta(data: Bytes, start: int, end: int, found: Blocks) -> None:
             continue
         for inner, a, b in _some(data, at, to):
             if inner == b"data" and int.from_bytes(data.at(a, 4), "big") == 1:
-                found.tags.append((name, data.at(a + 8, min(b - a - 8, MOST_BYTES)).decode("utf-8", "replace")))
+                found.tags.append(
+                    (name, data.at(a + 8, min(b - a - 8, MOST_BYTES)).decode("utf-8", "replace"))
+                )
 
 
 def _items(data: Bytes, found: Blocks) -> None:

@@ -1,8 +1,8 @@
 """A process that reads C2PA manifests: native code that dies here takes no scan with it.
 
 Run as ``python -m deepscan.provenance.c2pa_process``. Each line on stdin is a request (``path``, ``mime``,
-``anchors``), each line on stdout its answer: ``{"json": …}``, the manifest store as c2pa writes it, or
-``{"error": …}``. The process ends with its stdin.
+``anchors``), each line on stdout its answer: ``json``, the manifest store as c2pa writes it, ``invalid`` or
+``failed`` with a reason. The process ends with its stdin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ADDRESS_SPACE = 4 << 30
 
 
 def settings(anchors: str | None) -> dict[str, Any]:
-    """c2pa's settings: no manifest, revocation list or redirect is fetched; only ``anchors`` (PEM) are trusted."""
+    """c2pa's settings: no manifest and no revocation list is fetched; only ``anchors`` (PEM) are trusted."""
     trust = {"trust": {"trust_anchors": anchors}} if anchors else {}
     return {
         "version": 1,
@@ -30,14 +30,22 @@ def settings(anchors: str | None) -> dict[str, Any]:
 
 def answer(request: dict[str, Any]) -> dict[str, str]:
     """Read one file's manifest store."""
-    import c2pa
-
+    try:
+        import c2pa
+    except Exception as error:  # of a library for another system, too
+        return {"failed": f"c2pa cannot be loaded: {error}"}
+    foreign = (c2pa.C2paError.Io, c2pa.C2paError.NotSupported, c2pa.C2paError.ManifestNotFound)
     try:
         context = c2pa.Context.from_dict(settings(request["anchors"]))
-        with open(request["path"], "rb") as file, c2pa.Reader(request["mime"], file, context=context) as reader:
+        with (
+            open(request["path"], "rb") as file,
+            c2pa.Reader(request["mime"], file, context=context) as reader,
+        ):
             return {"json": reader.json()}
-    except (c2pa.C2paError, OSError) as error:
-        return {"error": str(error)}
+    except (*foreign, OSError) as error:
+        return {"failed": str(error)}
+    except c2pa.C2paError as error:
+        return {"invalid": str(error)}
 
 
 def main() -> None:

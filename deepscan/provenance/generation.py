@@ -38,7 +38,9 @@ def from_png(texts: Sequence[tuple[str, str]]) -> Iterator[GenerationParameters]
         tool = _PNG_KEYS.get(keyword.lower())
         if tool == "ComfyUI" and not text.lstrip().startswith("{"):
             tool = None
-        tool = tool or _tool(text, named=keyword in ("Software", "Source", "Description", "Author", "Comment"))
+        tool = tool or _tool(
+            text, named=keyword in ("Software", "Source", "Description", "Author", "Comment")
+        )
         if tool:
             yield _parameters(tool, f'PNG text "{keyword}"', text)
 

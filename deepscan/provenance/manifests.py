@@ -9,7 +9,9 @@ import json
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ class ManifestReader:
         self._anchors = anchors
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: weakref.finalize[..., ManifestReader] | None = None
 
     def read(self, path: Path, mime: str) -> Manifest:
         """The manifest of a file that embeds one; ``mime``: its media type. Never raises for damage."""
@@ -64,19 +67,17 @@ class ManifestReader:
         if answer is None:
             self.close()
             return Manifest("not_read", problems=("c2pa died or hung over it",))
-        if "error" in answer:
-            return Manifest("invalid", problems=(_short(answer["error"]),))
+        if "failed" in answer:
+            return Manifest("not_read", problems=(_short(answer["failed"]),))
+        if "invalid" in answer:
+            return Manifest("invalid", problems=(_short(answer["invalid"]),))
         return parse(json.loads(answer["json"]))
 
     def close(self) -> None:
         """End the process."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+        self._process = None
+        if self._end is not None:
+            self._end()
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, str] | None:
         """The answer; None when the process ended without one or was ended for taking too long."""
@@ -84,7 +85,11 @@ class ManifestReader:
         if process is None or process.poll() is not None:
             self.close()
             command = [sys.executable, "-m", "deepscan.provenance.c2pa_process"]
-            process = self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            self._process = process
+            self._end = weakref.finalize(self, _end, process)
         assert process.stdin is not None and process.stdout is not None
         timer = threading.Timer(self._timeout_s, process.kill)
         timer.start()
@@ -100,6 +105,15 @@ class ManifestReader:
         return answer
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # what was not sent yet, to a process that is gone
+                pipe.close()
+
+
 def parse(store: Mapping[str, Any]) -> Manifest:
     """The active manifest of a manifest store in c2pa's JSON."""
     manifests = _table(store.get("manifests"))
@@ -107,7 +121,9 @@ def parse(store: Mapping[str, Any]) -> Manifest:
     signature = _table(active.get("signature_info"))
     line = list(_line(active, manifests))
     actions = [action for manifest in line for action in _actions(manifest)]
-    kinds = [last_part(str(action["digitalSourceType"])) for action in actions if action.get("digitalSourceType")]
+    kinds = [
+        last_part(str(action["digitalSourceType"])) for action in actions if action.get("digitalSourceType")
+    ]
     state = _STATES.get(str(store.get("validation_state")), "invalid")
     return Manifest(
         state=state,

@@ -32,8 +32,13 @@ def read_exif(data: bytes) -> ExifFields:
 
     exif = Image.Exif()
     exif.load(b"Exif\0\0" + data)
-    values = [_text(exif.get(key)) for key in (_DESCRIPTION, _MAKE, _MODEL, _SOFTWARE)]
-    return ExifFields(*values, comment=_comment(exif.get_ifd(_EXIF).get(_USER_COMMENT)))
+    return ExifFields(
+        description=_text(exif.get(_DESCRIPTION)),
+        make=_text(exif.get(_MAKE)),
+        model=_text(exif.get(_MODEL)),
+        software=_text(exif.get(_SOFTWARE)),
+        comment=_comment(exif.get_ifd(_EXIF).get(_USER_COMMENT)),
+    )
 
 
 def collected(pairs: Iterable[tuple[str, str]]) -> tuple[Tag, ...]:

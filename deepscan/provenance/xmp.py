@@ -16,8 +16,8 @@ _RESOURCE = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}resource"
 class Xmp:
     """What the packets of one file say.
 
-    ``source_types``: last part of the name, such as ``trainedAlgorithmicMedia``. ``remote``: addresses of manifests
-    that are kept elsewhere. ``damaged``: packets that are no XML.
+    ``source_types``: last part of the name, such as ``trainedAlgorithmicMedia``. ``remote``: addresses of
+    manifests that are kept elsewhere. ``damaged``: packets that are no XML.
     """
 
     source_types: tuple[str, ...] = ()
