@@ -34,12 +34,12 @@ else:
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 Precision = Literal["auto", "int8", "fp16", "fp32"]
 Decoder = Literal["cpu", "nvdec"]
-FailOn = Literal["fake", "uncertain"]
+FailOn = Literal["fake", "uncertain", "declared"]
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 PRECISIONS = ("auto", "int8", "fp16", "fp32")
 DECODERS = ("cpu", "nvdec")
-FAIL_ON = ("fake", "uncertain")
+FAIL_ON = ("fake", "uncertain", "declared")
 ENV_PREFIX = "DEEPSCAN_"
 MIN_FACE_PX = 48
 """Narrower faces show the detectors too little to tell."""
@@ -63,7 +63,8 @@ class ScanConfig:
         jobs: worker processes.
         thorough: look at every frame instead of a sample.
         fast: ask GenD first, then the cheap detectors, and no others where those are certain.
-        fail_on: which verdict makes the exit code 1.
+        fail_on: what makes the exit code 1, besides ``fake``: ``uncertain``, or ``declared``, a file that
+            declares itself synthetic.
         weights: weights folder to use instead of the shipped one.
         threads: threads per worker; None: the cores this process may use, shared among the workers.
         timeout: seconds that a file may take; 0: no limit. This and the next two hold in a run over many
@@ -74,6 +75,7 @@ class ScanConfig:
         exclude: globs; what matches in walked directories is left out.
         baseline: file of findings that were accepted before and do not fail the run.
         cache: file in which results are kept by content, for the next run.
+        trust_anchors: PEM file of the certificates that vouch for those who sign C2PA manifests.
         evidence: keep pictures of the most suspicious moments, for reports that show them.
     """
 
@@ -98,6 +100,7 @@ class ScanConfig:
     exclude: tuple[str, ...] = ()
     baseline: Path | None = None
     cache: Path | None = None
+    trust_anchors: Path | None = None
     evidence: bool = False
 
     def __post_init__(self) -> None:
@@ -234,6 +237,7 @@ SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "exclude": _globs,
     "baseline": _path,
     "cache": _path,
+    "trust_anchors": _path,
     "evidence": _flag,
 }
 OPTIONAL = frozenset(field.name for field in fields(ScanConfig) if field.default is None)

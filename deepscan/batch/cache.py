@@ -28,6 +28,7 @@ from deepscan import __version__
 from deepscan.batch.run import RunReport
 from deepscan.config import ScanConfig
 from deepscan.errors import UsageError
+from deepscan.provenance.manifests import c2pa_version, read_anchors
 from deepscan.results import FileReport
 from deepscan.weights import MANIFEST, Weights, sha256
 
@@ -108,9 +109,12 @@ def fingerprint(config: ScanConfig, device: str, precision: str) -> str:
         face_model = None if config.face_model is None else sha256(config.face_model)
     except OSError as error:
         raise UsageError(f"{config.face_model}: this face model cannot be read ({error.strerror})") from error
+    anchors = None if config.trust_anchors is None else read_anchors(config.trust_anchors)
     return _digest(
         [
             __version__,
+            c2pa_version(),
+            anchors,
             sha256(manifest),
             face_model,
             device,

@@ -189,7 +189,17 @@ def scan(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            metavar="fake|uncertain", help="The verdict that makes the exit code 1.", rich_help_panel=SETTINGS
+            metavar="fake|uncertain|declared",
+            help="What makes the exit code 1: fake; or also uncertain, or declared synthetic by the file.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
+    trust_anchors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PEM certificates that vouch for those who sign C2PA manifests.",
+            rich_help_panel=SETTINGS,
         ),
     ] = None,
     timeout: Annotated[
@@ -275,6 +285,7 @@ def scan(
         "thorough": thorough or None,
         "fast": fast or None,
         "fail_on": fail_on,
+        "trust_anchors": trust_anchors,
         "timeout": timeout,
         "max_memory": max_memory,
         "max_size": max_size,

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,12 @@ _TEXT_CHARACTERS = 200
 _MOST = 50
 
 
-def installed() -> bool:
-    """Can manifests be read?"""
-    return find_spec("c2pa") is not None
+def c2pa_version() -> str | None:
+    """Version of c2pa-python; None where it is not installed."""
+    try:
+        return version("c2pa-python")
+    except PackageNotFoundError:
+        return None
 
 
 def read_anchors(path: Path) -> str:
@@ -41,9 +44,23 @@ def read_anchors(path: Path) -> str:
         raise UsageError(f"{path}: these trust anchors cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: these trust anchors are no PEM") from error
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise UsageError(f"{path}: these trust anchors hold no PEM certificate")
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError) as error:
+        raise UsageError(f"{path}: these trust anchors hold no PEM certificate, or a damaged one") from error
     return text
+
+
+def check() -> str | None:
+    """Why c2pa, which is installed, does not work; None where it does."""
+    reader = ManifestReader(timeout_s=30)
+    try:
+        manifest = reader.read(Path(__file__), "image/png")  # it is none, and c2pa says so
+    finally:
+        reader.close()
+    return None if manifest.state == "invalid" else "; ".join(manifest.problems)
 
 
 class ManifestReader:
@@ -57,7 +74,7 @@ class ManifestReader:
 
     def read(self, path: Path, mime: str) -> Manifest:
         """The manifest of a file that embeds one; ``mime``: its media type. Never raises for damage."""
-        if not installed():
+        if c2pa_version() is None:
             return Manifest("not_read", problems=(NOT_INSTALLED,))
         try:
             answer = self._ask({"path": str(path), "mime": mime, "anchors": self._anchors})

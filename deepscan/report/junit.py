@@ -9,12 +9,15 @@ before. A run that was interrupted has one more test case, ``the whole run``, wi
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 from xml.etree import ElementTree
 
 from deepscan.report.escape import visible
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, interruption, label, outcome
+from deepscan.report.provenance import sentences
+from deepscan.report.provenance import warnings as about_origin
 from deepscan.text import percent
 
 if TYPE_CHECKING:
@@ -85,10 +88,16 @@ def _testcase(file: FileReport, run: RunReport) -> ElementTree.Element:
     ended = outcome(file, run.config.fail_on)
     said = ElementTree.SubElement(case, ELEMENTS[ended])
     if ended != "passed":
-        said.set("type", _lacking(file) if ended == "not_scanned" else label(file))
+        said.set("type", _lacking(file) if ended == "not_scanned" else _flagged(file, run))
         said.set("message", _headline(file))
     said.text = "\n".join([_headline(file), *_details(file, run)])
     return case
+
+
+def _flagged(file: FileReport, run: RunReport) -> str:
+    """The verdict, or that the file declares itself synthetic where only that fails it."""
+    by_verdict = outcome(replace(file, provenance=None), run.config.fail_on) == "flagged"
+    return label(file) if by_verdict else "declared_synthetic"
 
 
 def _lacking(file: FileReport) -> str:
@@ -100,6 +109,8 @@ def _headline(file: FileReport) -> str:
         text = f"{label(file)} {percent(file.probability)}"
     else:
         text = error_without_path(file) or label(file)
+    if file.declared_synthetic:
+        text += " (declared synthetic)"
     return f"{text} ({ACCEPTED})" if file.accepted else text
 
 
@@ -107,7 +118,7 @@ def _details(file: FileReport, run: RunReport) -> list[str]:
     said = explain(file, run)
     reasons = [] if file.verdict is None and file.error else list(said.reasons)
     warnings = [] if file.coverage is None else list(file.coverage.warnings)
-    return [visible(line) for line in (*reasons, *warnings)]
+    return [visible(line) for line in (*reasons, *warnings, *sentences(file), *about_origin(file))]
 
 
 def _seconds(seconds: float) -> str:
