@@ -7,8 +7,8 @@ The file is JSON, to be kept beside the media and edited by hand::
 
 What counts is the content's hash, so a renamed file stays accepted and an edited one does not; ``path`` and
 ``note`` are for people. A finding is ``fake``, ``uncertain``, ``declared`` (``real``, but it declares itself
-synthetic) or the status of a file without a verdict. What is accepted is that finding or a lesser one: content that was accepted as ``uncertain`` fails the run once it
-is found to be ``fake``.
+synthetic) or the status of a file without a verdict. What is accepted is that finding or a lesser one:
+content that was accepted as ``uncertain`` fails the run once it is found to be ``fake``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Baseline:
 
 
 def finding(report: FileReport) -> str | None:
-    """What somebody would have to accept; None for a file that is scanned whole, ``real``, and says no other."""
+    """What somebody would have to accept; None for a file that is scanned whole and ``real``."""
     if report.verdict in WEIGHT:
         return report.verdict
     if report.status != "scanned" or report.verdict is None:
