@@ -49,7 +49,9 @@ def _options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--accepted", type=Path, required=True, help="where files called real go")
     parser.add_argument("--quarantine", type=Path, required=True, help="where flagged files go")
     parser.add_argument("--report", type=Path, help="keep the JSON report here")
-    parser.add_argument("--fail-on", choices=("fake", "uncertain"), default="fake", help="what is flagged")
+    parser.add_argument(
+        "--fail-on", choices=("fake", "uncertain", "declared"), default="fake", help="what is flagged"
+    )
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:split])
     return options, ["--fail-on", options.fail_on, *arguments[split + 1 :]]
@@ -61,12 +63,15 @@ def _sure(files: list[dict[str, Any]], fail_on: str) -> dict[str, str]:
     Names that are not valid text are spelt out in the report. Two files can then look alike, and neither is
     moved.
     """
-    flagged = ("fake",) if fail_on == "fake" else ("fake", "uncertain")
+    flagged = ("fake", "uncertain") if fail_on == "uncertain" else ("fake",)
     times = Counter(file["path"] for file in files)
     said = {}
     for file in files:
-        clear = file["accepted"] or (file["status"] == "scanned" and file["verdict"] == "real")
-        verdict = "real" if clear else "fake" if file["verdict"] in flagged else "stays"
+        declared = fail_on == "declared" and (file["provenance"] or {}).get("declared_synthetic", False)
+        clear = file["accepted"] or (
+            file["status"] == "scanned" and file["verdict"] == "real" and not declared
+        )
+        verdict = "real" if clear else "fake" if file["verdict"] in flagged or declared else "stays"
         said[file["path"]] = verdict if times[file["path"]] == 1 else "stays"
     return said
 

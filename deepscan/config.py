@@ -47,7 +47,7 @@ else:
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 Precision = Literal["auto", "int8", "fp16", "fp32"]
 Decoder = Literal["cpu", "nvdec"]
-FailOn = Literal["fake", "uncertain"]
+FailOn = Literal["fake", "uncertain", "declared"]
 
 Placed = Literal["cpu", "cuda", "tensorrt"]
 """A device that networks really run on."""
@@ -122,7 +122,10 @@ class ScanConfig:
         False, SWITCH, "Ask GenD first, then the cheap detectors, and no others where those are certain."
     )
     fail_on: FailOn = setting(
-        "fake", choice(FailOn), "The verdict that makes the exit code 1.", changes_results=False
+        "fake",
+        choice(FailOn),
+        "What makes the exit code 1: fake; or also uncertain, or declared synthetic by the file.",
+        changes_results=False,
     )
     threads: int | None = setting(
         None,
@@ -173,6 +176,9 @@ class ScanConfig:
         "Keep results here and take over what is known, by content; runs may share it.",
         panel=EARLIER,
         changes_results=False,
+    )
+    trust_anchors: Path | None = setting(
+        None, PATH, "PEM certificates that vouch for those who sign C2PA manifests.", metavar="FILE"
     )
     baseline: Path | None = setting(
         None,

@@ -14,6 +14,7 @@ from deepscan.detectors import VIEWS
 from deepscan.detectors.spec import EvidenceView, Map, Score
 from deepscan.ensemble import Calibration, DetectorVerdict, Verdict
 from deepscan.media import Coverage, MediaInfo
+from deepscan.provenance import Provenance
 
 Status = Literal["scanned", "no_face", "partial", "unreadable", "timeout", "crashed", "unsupported"]
 
@@ -131,9 +132,10 @@ class SkippedFaces:
 class FileReport:
     """Everything that is known about one file.
 
-    ``seconds`` is the wall time it took. The last four are filled in by a run over many files: ``sha256``
+    ``seconds`` is the wall time it took. These four are filled in by a run over many files: ``sha256``
     of the content, ``trace`` of a crash for who wants to see it, whether the result was ``taken_over`` from
-    an earlier run, and whether somebody has ``accepted`` it before.
+    an earlier run, and whether somebody has ``accepted`` it before. ``provenance`` is what the file says
+    about its own origin; it moves neither probability nor verdict, and is None where the file says nothing.
     """
 
     path: str
@@ -150,11 +152,17 @@ class FileReport:
     trace: str | None = field(default=None, compare=False)
     taken_over: bool = field(default=False, compare=False)
     accepted: bool = False
+    provenance: Provenance | None = None
 
     @property
     def unjudged(self) -> int:
         """Faces that were left out although they are large enough to matter."""
         return sum(faces.large for faces in self.skipped)
+
+    @property
+    def declared_synthetic(self) -> bool:
+        """The file itself says that a trained model made it, in whole or in part."""
+        return self.provenance is not None and bool(self.provenance.declared)
 
     @property
     def looked_through(self) -> bool:

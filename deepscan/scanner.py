@@ -30,6 +30,7 @@ from deepscan.inference.scheduler import FastScheduler, Scheduler
 from deepscan.inference.session import Network, side_by_side
 from deepscan.limits import thread_count
 from deepscan.media import Coverage, Frame, MediaInfo
+from deepscan.provenance.reader import ProvenanceReader
 from deepscan.results import FileReport, SkippedFaces, Status, TrackReport
 from deepscan.weights import Weights
 
@@ -51,8 +52,9 @@ class Scanner:
     """All models, loaded once; the networks by ``load``, which may have them in another process."""
 
     def __init__(self, config: ScanConfig, load: Load = loading.load) -> None:
-        """Load and verify every model. Raises WeightsError, FaceModelError, DeviceError."""
+        """Load and verify every model. Raises WeightsError, FaceModelError, DeviceError, UsageError."""
         self.config = config
+        self._provenance = ProvenanceReader(config.trust_anchors)
         self.weights = Weights(config.weights)
         self.calibration = self.weights.manifest.calibration
         self.thresholds = self.calibration.thresholds(config.threshold)
@@ -93,8 +95,10 @@ class Scanner:
         if status in ("scanned", "partial"):
             whole = status == "scanned" and not any(faces.large for faces in skipped)
             outcome = ensemble.file_verdict([t.probability for t in tracks], self.thresholds, whole=whole)
+        provenance = self._provenance.read(path)
         seconds = time.perf_counter() - started
-        return FileReport(str(path), status, *outcome, coverage, tracks, skipped, info, error, seconds)
+        report = FileReport(str(path), status, *outcome, coverage, tracks, skipped, info, error, seconds)
+        return replace(report, provenance=provenance)
 
     def _scan_parts(
         self, parts: Iterable[tuple[str, Iterator[Frame]]]

@@ -6,9 +6,9 @@ The file is JSON, to be kept beside the media and edited by hand::
      "accepted": [{"sha256": "…", "finding": "fake", "path": "a.mp4", "note": "satire, labelled as such"}]}
 
 What counts is the content's hash, so a renamed file stays accepted and an edited one does not; ``path`` and
-``note`` are for people. A finding is ``fake``, ``uncertain`` or the status of a file without a verdict. What
-is accepted is that finding or a lesser one: content that was accepted as ``uncertain`` fails the run once it
-is found to be ``fake``.
+``note`` are for people. A finding is ``fake``, ``uncertain``, ``declared`` (``real``, but it declares itself
+synthetic) or the status of a file without a verdict. What is accepted is that finding or a lesser one:
+content that was accepted as ``uncertain`` fails the run once it is found to be ``fake``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def finding(report: FileReport) -> str | None:
     """What somebody would have to accept; None for a file that is scanned whole and ``real``."""
     if report.verdict in WEIGHT:
         return report.verdict
-    return None if report.status == "scanned" and report.verdict is not None else report.status
+    if report.status != "scanned" or report.verdict is None:
+        return report.status
+    return "declared" if report.declared_synthetic else None
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -27,6 +27,7 @@ import numpy as np
 from deepscan import __version__
 from deepscan.config import ScanConfig
 from deepscan.errors import UsageError
+from deepscan.provenance.manifests import c2pa_version
 from deepscan.results import FileReport, RunReport
 from deepscan.settings import settings_of
 from deepscan.weights import MANIFEST, Weights, sha256
@@ -113,7 +114,9 @@ def fingerprint(resolved: ScanConfig) -> str:
     config = replace(resolved, weights=Weights(resolved.weights).root / MANIFEST)
     declared = settings_of(type(config)).items()
     changing = [name for name, setting in declared if setting.changes_results]
-    return _digest([__version__, *([name, _content(name, getattr(config, name))] for name in changing)])
+    return _digest(
+        [__version__, c2pa_version(), *([name, _content(name, getattr(config, name))] for name in changing)]
+    )
 
 
 def _content(name: str, value: Any) -> Any:

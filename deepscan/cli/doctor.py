@@ -66,6 +66,7 @@ def examine(weights: Path | None = None, face_model: Path | None = None) -> Iter
     """Every check, in order; one that breaks down is a finding, not the end."""
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         _versions,
+        _provenance,
         lambda: _providers(weights),
         lambda: _weights(weights),
         lambda: _face_model(weights, face_model),
@@ -87,6 +88,20 @@ def _versions() -> Iterator[Finding]:
             yield Finding("ok", f"{package} {found}")
         elif package not in OPTIONAL_PACKAGES:
             yield Finding("fail", f"{package} is not installed", f"{sys.executable} -m pip install {package}")
+
+
+def _provenance() -> Iterator[Finding]:
+    """Can C2PA manifests be read?"""
+    from deepscan.provenance.manifests import c2pa_version, check
+
+    found = c2pa_version()
+    repair = f"{sys.executable} -m pip install 'deepscan[provenance]'"
+    if found is None:
+        yield Finding("note", "c2pa-python is not installed: C2PA manifests are seen, not read", repair)
+    elif problem := check():
+        yield Finding("note", f"c2pa-python {found} does not work: {problem}", repair)
+    else:
+        yield Finding("ok", f"c2pa-python {found} reads C2PA manifests")
 
 
 def _installed(package: str) -> str | None:

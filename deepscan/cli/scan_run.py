@@ -56,7 +56,10 @@ def run_scan(paths: list[Path], file_list: Path | None, flags: dict[str, Any], w
     from deepscan import batch
     from deepscan.cli.interrupt import Interrupt
     from deepscan.cli.output import check_writable, opened
+    from deepscan.provenance.manifests import read_anchors
 
+    if config.trust_anchors is not None:
+        read_anchors(config.trust_anchors)
     found = _survey(paths, file_list, config)
     known = batch.Baseline({}) if config.baseline is None else batch.read_baseline(config.baseline)
     if wanted.baseline is not None:

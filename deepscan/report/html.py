@@ -30,6 +30,7 @@ from deepscan.detectors import SPECS
 from deepscan.report.explanation import explain
 from deepscan.report.heatmaps import heat_rgba, png_uri, shrunk, webp_uri
 from deepscan.report.outcome import ACCEPTED, error_without_path, label, totals
+from deepscan.report.provenance import sentences, warnings
 from deepscan.report.timeline import Chart, chart
 from deepscan.text import counted, moment, percent, span, visible
 
@@ -127,6 +128,9 @@ class HtmlReport:
             accepted=ACCEPTED if file.accepted else "",
             error=error_without_path(file),
             explanation=explain(file, self._run),
+            origin=sentences(file),
+            origin_warnings=warnings(file),
+            declared="declared synthetic" if file.declared_synthetic else "",
             faces=list(self._faces(file, self._run)),
             faces_hidden=max(0, len(file.tracks) - FACES_SHOWN),
             timed=file.media is None or file.media.kind != "image",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,6 +19,7 @@ from deepscan.text import portable
 if TYPE_CHECKING:
     from deepscan.ensemble import DetectorVerdict
     from deepscan.media import Coverage, MediaInfo
+    from deepscan.provenance import Manifest, Provenance
     from deepscan.results import FileReport, RunReport, SkippedFaces, TrackReport
 
 SCHEMA_VERSION = "1"
@@ -97,6 +99,7 @@ def run_object(run: RunReport) -> dict[str, Any]:
             "max_memory": config.max_memory,
             "max_size": config.max_size,
             "pixel_budget": config.pixel_budget,
+            "trust_anchors": None if config.trust_anchors is None else portable(str(config.trust_anchors)),
         },
         "not_counted": list(run.not_counted),
         "summary": {
@@ -106,6 +109,7 @@ def run_object(run: RunReport) -> dict[str, Any]:
             "uncertain": verdicts["uncertain"],
             "not_scanned": verdicts[None],
             "partial": sum(file.status == "partial" for file in run.files),
+            "declared_synthetic": sum(file.declared_synthetic for file in run.files),
             "accepted": sum(file.accepted for file in run.files),
             "left_out": run.left_out,
             "excluded": run.excluded,
@@ -131,6 +135,7 @@ def file_object(file: FileReport) -> dict[str, Any]:
         "coverage": None if file.coverage is None else _coverage(file.coverage),
         "tracks": [_track(track) for track in file.tracks],
         "skipped": [_skipped(faces) for faces in file.skipped],
+        "provenance": None if file.provenance is None else _provenance(file.provenance),
         "error": None if file.error is None else portable(file.error),
         "sha256": file.sha256,
         "accepted": file.accepted,
@@ -181,6 +186,37 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
         "frames_failed": coverage.frames_failed,
         "warnings": [portable(warning) for warning in coverage.warnings],
     }
+
+
+def _provenance(provenance: Provenance) -> dict[str, Any]:
+    manifest = provenance.manifest
+    return {
+        "declared_synthetic": bool(provenance.declared),
+        "manifest": None if manifest is None else _manifest(manifest),
+        "source_types": _texts(provenance.source_types),
+        "generation": [
+            {"tool": portable(used.tool), "place": portable(used.place), "text": portable(used.text)}
+            for used in provenance.generation
+        ],
+        "tags": [{"name": portable(tag.name), "value": portable(tag.value)} for tag in provenance.tags],
+        "warnings": _texts(provenance.warnings),
+    }
+
+
+def _manifest(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "state": manifest.state,
+        "signer": None if manifest.signer is None else portable(manifest.signer),
+        "signed_at": None if manifest.signed_at is None else portable(manifest.signed_at),
+        "generator": None if manifest.generator is None else portable(manifest.generator),
+        "actions": _texts(manifest.actions),
+        "source_types": _texts(manifest.source_types),
+        "problems": _texts(manifest.problems),
+    }
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    return [portable(text) for text in texts]
 
 
 def _skipped(faces: SkippedFaces) -> dict[str, Any]:

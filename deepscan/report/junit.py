@@ -9,11 +9,14 @@ before. A run that was interrupted has one more test case, ``the whole run``, wi
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 from xml.etree import ElementTree
 
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, interruption, label, outcome
+from deepscan.report.provenance import sentences
+from deepscan.report.provenance import warnings as about_origin
 from deepscan.text import percent, visible
 
 if TYPE_CHECKING:
@@ -83,10 +86,16 @@ def _testcase(file: FileReport, run: RunReport) -> ElementTree.Element:
     ended = outcome(file, run.config.fail_on)
     element = ElementTree.SubElement(case, ELEMENTS[ended])
     if ended != "passed":
-        element.set("type", _lacking(file) if ended == "not_scanned" else label(file))
+        element.set("type", _lacking(file) if ended == "not_scanned" else _flagged(file, run))
         element.set("message", _headline(file))
     element.text = "\n".join([_headline(file), *_details(file, run)])
     return case
+
+
+def _flagged(file: FileReport, run: RunReport) -> str:
+    """The verdict, or that the file declares itself synthetic where only that fails it."""
+    by_verdict = outcome(replace(file, provenance=None), run.config.fail_on) == "flagged"
+    return label(file) if by_verdict else "declared_synthetic"
 
 
 def _lacking(file: FileReport) -> str:
@@ -98,6 +107,8 @@ def _headline(file: FileReport) -> str:
         text = f"{label(file)} {percent(file.probability)}"
     else:
         text = error_without_path(file) or label(file)
+    if file.declared_synthetic:
+        text += " (declared synthetic)"
     return f"{text} ({ACCEPTED})" if file.accepted else text
 
 
@@ -105,7 +116,7 @@ def _details(file: FileReport, run: RunReport) -> list[str]:
     explanation = explain(file, run)
     reasons = [] if file.verdict is None and file.error else list(explanation.reasons)
     warnings = [] if file.coverage is None else list(file.coverage.warnings)
-    return [visible(line) for line in (*reasons, *warnings)]
+    return [visible(line) for line in (*reasons, *warnings, *sentences(file), *about_origin(file))]
 
 
 def _seconds(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from deepscan.detectors import SPECS
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, error_without_path, label, outcome, totals
+from deepscan.report.provenance import brief, warnings
 from deepscan.text import counted, listed, percent, visible
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class MarkdownReport:
 
 def summary(run: RunReport) -> str:
     """The whole text."""
-    quiet = [file for file in run.files if file.verdict == "real" and file.status == "scanned"]
+    quiet = [file for file in run.files if _is_quiet(file)]
     loud = sorted((file for file in run.files if file not in quiet), key=lambda file: _urgency(file, run))
     parts = [f"### deepscan: {totals(run)}", ""]
     if loud:
@@ -65,6 +66,12 @@ def summary(run: RunReport) -> str:
     return "\n".join(parts)
 
 
+def _is_quiet(file: FileReport) -> bool:
+    """Nobody needs to look at it."""
+    said = file.declared_synthetic or warnings(file)
+    return file.verdict == "real" and file.status == "scanned" and not said
+
+
 def _urgency(file: FileReport, run: RunReport) -> tuple[int, float]:
     order = {"flagged": 0, "not_scanned": 1, "passed": 2}
     return order[outcome(file, run.config.fail_on)], -(file.probability or 0.0)
@@ -77,12 +84,18 @@ def _share(file: FileReport) -> str:
 def _why(file: FileReport, run: RunReport) -> str:
     """Only errors hold words from outside, and those stand in a code span."""
     if file.verdict is None and file.error:
-        return _code(error_without_path(file), WHY_CHARACTERS)
+        return _code(error_without_path(file), WHY_CHARACTERS) + _origin(file)
     explanation = explain(file, run)
     text = " ".join(explanation.reasons)
     if explanation.more_certain and file.verdict == "uncertain":
         text += f" What would help: {'; '.join(explanation.more_certain)}."
-    return _plain(text)
+    return _plain(text) + _origin(file)
+
+
+def _origin(file: FileReport) -> str:
+    """What the file says about its own origin, and warnings about it, in code spans."""
+    lines = [text for text in (brief(file), *warnings(file)) if text]
+    return "".join(f"<br>Origin: {_code(text, WHY_CHARACTERS)}" for text in lines)
 
 
 def _footer(run: RunReport) -> str:

@@ -26,6 +26,8 @@ def outcome(file: FileReport, fail_on: FailOn) -> Outcome:
         return "passed"
     if file.verdict == "fake" or (file.verdict == "uncertain" and fail_on == "uncertain"):
         return "flagged"
+    if fail_on == "declared" and file.declared_synthetic:
+        return "flagged"
     return "passed" if file.looked_through and file.verdict is not None else "not_scanned"
 
 
@@ -50,6 +52,7 @@ def counts(files: Sequence[FileReport]) -> list[tuple[int, str]]:
         (verdicts[None], "without a verdict"),
         (sum(file.status == "partial" for file in files), "read only in part"),
         (sum(file.unjudged > 0 for file in files), "with faces not judged"),
+        (sum(file.declared_synthetic for file in files), "declared synthetic"),
         (sum(file.accepted for file in files), ACCEPTED),
     ]
     return [(count, name) for count, name in kinds if count]

@@ -11,6 +11,8 @@ Choices:
 - A file that was not scanned to its end, and a face that nobody could judge, is a notification of the
   invocation, which is then not ``executionSuccessful``; so is a run that was interrupted. Faces left out by a
   setting are only noted.
+- A file that declares itself synthetic, and one whose C2PA manifest is invalid, are results of the file under
+  rules of their own; they do not depend on the verdict.
 - What was accepted before stays a result with a suppression; a file accepted without a verdict is only noted.
 """
 
@@ -26,6 +28,7 @@ from deepscan.detectors import SPECS
 from deepscan.report.explanation import SPEAKS_FOR, explain
 from deepscan.report.json import dumps, number
 from deepscan.report.outcome import error_without_path, interruption
+from deepscan.report.provenance import declaration, sentences, warnings
 from deepscan.text import counted, percent, portable, span, visible
 
 if TYPE_CHECKING:
@@ -34,6 +37,29 @@ if TYPE_CHECKING:
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 FACE_RULE = "deepscan-face"
+DECLARED_RULE = "deepscan-declared-synthetic"
+MANIFEST_RULE = "deepscan-invalid-manifest"
+ORIGIN_RULES = (
+    {
+        "id": DECLARED_RULE,
+        "name": "DeclaredSynthetic",
+        "shortDescription": {"text": "The file says that a trained model made it"},
+        "fullDescription": {
+            "text": "A C2PA manifest that is not invalid, or XMP, has the digital source type "
+            "trainedAlgorithmicMedia or compositeWithTrainedAlgorithmicMedia. No detector has a say in this."
+        },
+        "defaultConfiguration": {"level": "warning"},
+    },
+    {
+        "id": MANIFEST_RULE,
+        "name": "InvalidManifest",
+        "shortDescription": {"text": "The file's C2PA manifest is invalid"},
+        "fullDescription": {
+            "text": "The file or its manifest was changed after it was signed, or is damaged."
+        },
+        "defaultConfiguration": {"level": "warning"},
+    },
+)
 LEVELS = {"fake": "error", "uncertain": "warning"}
 SUPPRESSION = {"kind": "external", "status": "accepted", "justification": "Listed in the file of --baseline."}
 NOTIFICATIONS = {
@@ -45,6 +71,7 @@ NOTIFICATIONS = {
     "crashed": "The worker that scanned the file died.",
     "unscored": "No counted detector could judge a face in the file.",
     "skipped": "Faces were seen that were not judged.",
+    "origin": "What the file says about its origin could not be read.",
     "interrupted": "The run was ended before its last file.",
 }
 
@@ -157,7 +184,7 @@ def _rules(run: RunReport) -> list[dict[str, Any]]:
         for name in run.weights
         if name in SPECS
     ]
-    return [face, *detectors]
+    return [face, *detectors, *ORIGIN_RULES]
 
 
 def _artifact(file: FileReport) -> dict[str, Any]:
@@ -198,7 +225,29 @@ def _results(file: FileReport, index: int, run: RunReport) -> list[dict[str, Any
             for detector in track.detectors
             if detector.name not in run.not_counted and (detector.probability or 0.0) >= SPEAKS_FOR
         ]
+    found += _origin_results(file, index, run)
     return [{**result, "suppressions": [SUPPRESSION]} for result in found] if file.accepted else found
+
+
+def _origin_results(file: FileReport, index: int, run: RunReport) -> list[dict[str, Any]]:
+    """What the file says about its own origin, as findings of the file as a whole."""
+    found = []
+    if said := declaration(file):
+        level = "error" if run.config.fail_on == "declared" else "warning"
+        found.append((DECLARED_RULE, level, "; ".join([f"The file {said}", *sentences(file)[1:]])))
+    manifest = None if file.provenance is None else file.provenance.manifest
+    if manifest is not None and manifest.state == "invalid":
+        found.append((MANIFEST_RULE, "warning", "; ".join(warnings(file))))
+    return [
+        {
+            "ruleId": rule,
+            "level": level,
+            "message": {"text": _message(f"{text}.")},
+            "locations": [_file_location(file, index)],
+            "partialFingerprints": {"deepscanFile/v1": _digest(portable(file.path), rule)},
+        }
+        for rule, level, text in found
+    ]
 
 
 def _detector_result(
@@ -236,8 +285,15 @@ def _location(
 
 def _fingerprint(file: FileReport, track: TrackReport, rule: str) -> dict[str, str]:
     """The same finding in the next run of the same file by name."""
-    key = "\0".join((portable(file.path), str(track.id), rule))
-    return {"deepscanFace/v1": hashlib.sha256(key.encode()).hexdigest()}
+    return {"deepscanFace/v1": _digest(portable(file.path), str(track.id), rule)}
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _file_location(file: FileReport, index: int) -> dict[str, Any]:
+    return {"physicalLocation": {"artifactLocation": {"uri": uri(file.path), "index": index}}}
 
 
 def _notifications(file: FileReport, index: int) -> list[dict[str, Any]]:
@@ -255,7 +311,10 @@ def _notifications(file: FileReport, index: int) -> list[dict[str, Any]]:
         if skipped.judge_with:
             text += f" {skipped.judge_with} judges them all."
         found.append(_notification("skipped", "warning" if skipped.large else "note", text))
-    place = {"physicalLocation": {"artifactLocation": {"uri": uri(file.path), "index": index}}}
+    manifest = None if file.provenance is None else file.provenance.manifest
+    if manifest is None or manifest.state != "invalid":  # that is a result
+        found += [_notification("origin", "note", f"{text}.") for text in warnings(file)]
+    place = _file_location(file, index)
     noted = {"level": "note"} if file.accepted else {}
     return [{**notification, **noted, "locations": [place]} for notification in found]
 

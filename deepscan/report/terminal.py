@@ -17,6 +17,7 @@ from deepscan.detectors import SPECS
 from deepscan.report.drawing import Drawing
 from deepscan.report.explanation import explain
 from deepscan.report.outcome import ACCEPTED, counts, error_without_path
+from deepscan.report.provenance import brief, sentences, warnings
 from deepscan.text import moment, percent, visible
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class TerminalReport:
 
     def file(self, file: FileReport) -> None:
         """Print one file."""
-        if self._quiet and file.verdict == "real" and file.status == "scanned":
+        plain = file.verdict == "real" and file.status == "scanned" and not file.declared_synthetic
+        if self._quiet and plain:
             return
         self._line(self._heading(file))
         if self._quiet:
@@ -68,6 +70,7 @@ class TerminalReport:
             self._faces(file)
             self._explanation(file)
             self._coverage(file)
+        self._provenance(file)
         self._skipped(file)
         if not brief:
             self._line(Text())
@@ -119,6 +122,8 @@ class TerminalReport:
             facts.append(f"{visible(file.media.codec)} {file.media.width}x{file.media.height}")
             if file.media.duration_s is not None and file.media.kind != "image":
                 facts.append(moment(file.media.duration_s))
+        if file.declared_synthetic:
+            facts.append("declared synthetic")
         if file.accepted:
             facts.append(ACCEPTED)
         if self._verbose:
@@ -229,6 +234,14 @@ class TerminalReport:
             if faces.judge_with:
                 text += f"; {faces.judge_with} judges them all"
             self._note("skipped", text, "yellow" if faces.large else "")
+
+    def _provenance(self, file: FileReport) -> None:
+        """What the file says about its own origin: a line, and one for each warning."""
+        shown = sentences(file) if self._verbose else [brief(file)]
+        for text in filter(None, shown):
+            self._note("origin", visible(text), "bold" if file.declared_synthetic else "")
+        for warning in warnings(file):
+            self._note("warning", visible(warning), "yellow")
 
     def _summary(self, run: RunReport) -> Text:
         styles = {**VERDICT_STYLES, "without a verdict": NO_VERDICT_STYLE}

@@ -54,6 +54,8 @@ def test_rule_ids_are_stable() -> None:
         "deepscan-sola",
         "deepscan-resnet3d",
         "deepscan-local-features",
+        "deepscan-declared-synthetic",
+        "deepscan-invalid-manifest",
     ]
 
 
