@@ -28,6 +28,7 @@ ORDER = (
     ("inference",),
     ("faces",),
     ("results", "weights"),
+    ("provenance",),
     ("ensemble", "media"),
     ("config",),
     ("detectors", "settings", "limits", "onnx_options"),
