@@ -1,8 +1,8 @@
 """A process that reads C2PA manifests: native code that dies here takes no scan with it.
 
-Run as ``python -m deepscan.provenance.c2pa_process``. Each line on stdin is a request (``path``, ``mime``,
-``anchors``), each line on stdout its answer: ``json``, the manifest store as c2pa writes it, ``invalid`` or
-``failed`` with a reason. The process ends with its stdin.
+Run as a script, so that it starts without the rest of deepscan. Each line on stdin is a request (``path``,
+``mime``, ``anchors``), each line on stdout its answer: ``json``, the manifest store as c2pa writes it,
+``invalid`` or ``failed`` with a reason. The process ends with its stdin.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
 def main() -> None:
     """Answer until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path = [folder for folder in sys.path if os.path.abspath(folder or ".") != here]
     if sys.platform == "linux":
         import resource
 

@@ -101,7 +101,7 @@ class ManifestReader:
         process = self._process
         if process is None or process.poll() is not None:
             self.close()
-            command = [sys.executable, "-m", "deepscan.provenance.c2pa_process"]
+            command = [sys.executable, str(Path(__file__).with_name("c2pa_process.py"))]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
