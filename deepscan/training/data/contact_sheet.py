@@ -32,19 +32,19 @@ def contact_sheet(
     degraded: bool = False,
     seed: int = 0,
 ) -> dict[str, int]:
-    """Write a PNG with a row per family: real, forged and mask of some samples, one below the other.
+    """Write a PNG with a row per manipulation type: real, forged and mask of some samples, in columns.
 
     Args:
         cache: prepared faces.
         samples: of the cache; the real ones of the training side are used.
         out: the PNG.
         manipulations: which; none names all.
-        columns: samples per family.
+        columns: samples per manipulation type.
         degraded: show both after the shared degradation.
         seed: of samples and forgeries.
 
     Returns:
-        How many forgeries stand in each row: a family that lacks what it needs has none.
+        How many forgeries stand in each row: a type that lacks what it needs has none.
     """
     real = [sample for sample in samples if sample.label == "real" and sample.split == "train"]
     donors = DonorPool(cache, real, load_generators(cache, "train"))

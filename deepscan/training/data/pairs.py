@@ -66,7 +66,7 @@ class OwnPairs:
         return bool(self.real and self.fake)
 
     def pair(self, rng: np.random.Generator, fake: Sample | None = None) -> Batch:
-        """One real and one forged clip, as ``data.forge_pair`` gives them, and whether they have masks.
+        """One real and one forged clip, as of ``samples.synthesize_pair``, and whether they have masks.
 
         Args:
             rng: draws samples, frames, degradation and view.

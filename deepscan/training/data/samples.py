@@ -214,8 +214,8 @@ class ForgedPairs(IterableDataset[Batch]):
 class FixedPairs(Dataset[Batch]):
     """The validation pairs: every sample once, the same forgeries and crops in every run.
 
-    The families take turns, so that each is measured on as many pairs as the next. ``generators``: instead of
-    the validation side's own.
+    The manipulation types take turns, so that each is measured on as many pairs as the next.
+    ``generators``: instead of the validation side's own.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class FixedPairs(Dataset[Batch]):
         return self.named(number)[1]
 
     def named(self, number: int) -> tuple[str, Batch]:
-        """Pair ``number`` and the family of its forgery."""
+        """Pair ``number`` and the manipulation type of its forgery."""
         rng = np.random.default_rng((self._seed, number))
         sample = self.samples[number]
         whole = load_faces(self._cache / sample.folder)

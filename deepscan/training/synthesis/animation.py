@@ -15,7 +15,7 @@ import numpy as np
 from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.masks import Points, feather, picture_box
 from deepscan.training.synthesis.motion import remap, sweep
-from deepscan.training.synthesis.regeneration import Redrawing
+from deepscan.training.synthesis.regeneration import Regeneration
 from deepscan.training.synthesis.self_blend import Image, Pair
 
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
@@ -27,7 +27,7 @@ class Animation:
 
     strength: float
     smoothing: int
-    redrawing: Redrawing | None
+    regeneration: Regeneration | None
     teeth: float
 
     @staticmethod
@@ -36,7 +36,7 @@ class Animation:
         return Animation(
             strength=float(rng.uniform(0.6, 1.2)),
             smoothing=int(rng.integers(0, 4)),
-            redrawing=Redrawing.draw(rng, generators) if generators else None,
+            regeneration=Regeneration.draw(rng, generators) if generators else None,
             teeth=float(rng.uniform(0.0, 0.6)),
         )
 
@@ -54,7 +54,7 @@ class Animation:
             frames: ``(T, H, W, 3)`` uint8; the still is one of them.
             mesh: ``(T, 468, 2)`` pixels.
             driver: mesh ``(S, 468, 2)`` of another clip, of any scale; one mesh for a lone photo.
-            generators: what redraws the result.
+            generators: what regenerates the result.
             rng: chooses the still, and the moment of a driver for a single frame.
         """
         at = int(rng.integers(len(frames)))
@@ -68,12 +68,12 @@ class Animation:
             points = (rest + move).astype(np.float32)
             drawn = remap(still, sweep(rest, points, size))
             drawn = self._mouth(drawn, rest, points)
-            if self.redrawing:
-                drawn = self.redrawing.whole(drawn, generators)
+            if self.regeneration:
+                drawn = self.regeneration.whole(drawn, generators)
             fake[box] = drawn
         reals = frames
-        if self.redrawing:
-            reals = np.stack([self.redrawing.sampled(frame) for frame in frames])
+        if self.regeneration:
+            reals = np.stack([self.regeneration.sampled(frame) for frame in frames])
         return Pair(reals, fakes, np.ones(frames.shape[:3], np.float32))
 
     def _moves(self, driver: Points, rest: Points, count: int, rng: np.random.Generator) -> Points:

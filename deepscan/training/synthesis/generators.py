@@ -267,7 +267,7 @@ def load_generators(cache: Path, split: str) -> list[Regenerator]:
 
 
 def laid_out(generator: Generator) -> Generator:
-    """A trained generator as it redraws fastest: in channels_last memory, activations in place."""
+    """A trained generator as it regenerates fastest: in channels_last memory, activations in place."""
     for part in generator.modules():
         if isinstance(part, nn.SiLU):
             part.inplace = True
@@ -276,7 +276,7 @@ def laid_out(generator: Generator) -> Generator:
 
 
 def _crops(files: Sequence[Path], rng: np.random.Generator) -> Iterator[Tensor]:
-    """Batches ``(8, 3, 128, 128)`` in [-1, 1], from squares shrunk as those that are redrawn."""
+    """Batches ``(8, 3, 128, 128)`` in [-1, 1], from squares shrunk as those that are regenerated."""
     while True:
         batch = []
         for file in rng.choice(np.asarray(files, dtype=object), BATCH):

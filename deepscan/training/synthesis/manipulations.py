@@ -1,6 +1,6 @@
 """Which kind of forgery a pair is, and what each kind needs beside the face itself.
 
-The first three families leave seams, for some around a face that a generator drew; re-synthesis leaves a
+The first three types leave seams, for some around a face that a generator drew; re-synthesis leaves a
 generator's trace, with a seam or, of the whole picture, without one; animation has no seam.
 """
 
@@ -17,7 +17,7 @@ from deepscan.training.synthesis.face_swap import Swap, nearest
 from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.masks import Points
 from deepscan.training.synthesis.reenactment import Reenactment
-from deepscan.training.synthesis.regeneration import Redrawing
+from deepscan.training.synthesis.regeneration import Regeneration
 from deepscan.training.synthesis.resynthesis import Resynthesis
 from deepscan.training.synthesis.self_blend import Image, Pair, Regenerate, SelfBlend
 from deepscan.training.synthesis.temporal import Timing
@@ -32,7 +32,7 @@ ODDS = {
     "timing": 0.03,
 }
 REDRAWN = {"self-blend": 0.35, "swap": 0.35, "reenactment": 0.7}
-"""Share of a blended family whose face goes through a generator first, where there is one.
+"""Share of a blended type whose face goes through a generator first, where there is one.
 
 Swaps are done without one, too; what moves a mouth today is a generator.
 """
@@ -63,7 +63,7 @@ class SynthesisInputs:
     generators: list[Regenerator] = field(default_factory=list)
 
     def manipulations(self) -> list[str]:
-        """Which families this material allows."""
+        """The manipulation types that these inputs allow."""
         possible = {
             "self-blend": True,
             "swap": bool(self.others),
@@ -76,9 +76,9 @@ class SynthesisInputs:
 
 
 def draw_manipulation(inputs: SynthesisInputs, rng: np.random.Generator, wanted: Sequence[str] = ()) -> str:
-    """One of the ``wanted`` families (none: all) that the material allows, by ``ODDS``.
+    """One of the ``wanted`` types (none: all) that the inputs allow, by ``ODDS``.
 
-    A face of which no wanted family can be made is self-blended.
+    A face of which no wanted type can be made is self-blended.
     """
     possible = [
         manipulation for manipulation in inputs.manipulations() if manipulation in (wanted or MANIPULATIONS)
@@ -89,19 +89,19 @@ def draw_manipulation(inputs: SynthesisInputs, rng: np.random.Generator, wanted:
 
 
 def synthesize(manipulation: str, inputs: SynthesisInputs, rng: np.random.Generator) -> Pair:
-    """A forgery of ``manipulation``, drawn from ``rng``; one that ``inputs.families`` names."""
+    """A forgery of ``manipulation``, drawn from ``rng``; one that ``inputs.manipulations`` names."""
     frames, mesh = inputs.clip.frames, inputs.clip.mesh
     if manipulation == "self-blend":
-        return SelfBlend.draw(rng).apply(frames, mesh, rng, _redraw(manipulation, inputs, rng))
+        return SelfBlend.draw(rng).apply(frames, mesh, rng, _regenerate(manipulation, inputs, rng))
     if manipulation == "swap":
         swap = Swap.draw(rng)
         donor = inputs.others[nearest(mesh[0], [other.mesh[0] for other in inputs.others])]
-        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _redraw(manipulation, inputs, rng))
+        return swap.apply(frames, mesh, donor.frames, donor.mesh, rng, _regenerate(manipulation, inputs, rng))
     if manipulation == "reenactment":
         other = inputs.others[0] if inputs.others else inputs.moments
         moments = inputs.moments
         reenactment = Reenactment.draw(rng)
-        regenerate = _redraw(manipulation, inputs, rng)
+        regenerate = _regenerate(manipulation, inputs, rng)
         return reenactment.apply(frames, mesh, moments.frames, moments.mesh, other.mesh[0], regenerate)
     if manipulation == "resynthesis":
         generators = inputs.generators
@@ -113,8 +113,8 @@ def synthesize(manipulation: str, inputs: SynthesisInputs, rng: np.random.Genera
     return Timing.draw(rng).apply(frames, mesh)
 
 
-def _redraw(manipulation: str, inputs: SynthesisInputs, rng: np.random.Generator) -> Regenerate | None:
-    """A generator for the face of a blended family, for a share of the draws."""
+def _regenerate(manipulation: str, inputs: SynthesisInputs, rng: np.random.Generator) -> Regenerate | None:
+    """A generator for the face of a blended type, for a share of the draws."""
     if not inputs.generators or rng.random() >= REDRAWN[manipulation]:
         return None
-    return partial(Redrawing.draw(rng, len(inputs.generators)).face, generators=inputs.generators)
+    return partial(Regeneration.draw(rng, len(inputs.generators)).face, generators=inputs.generators)

@@ -26,7 +26,7 @@ Band = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Redrawing:
+class Regeneration:
     """One draw; it is replayed on every frame.
 
     Attributes:
@@ -47,9 +47,9 @@ class Redrawing:
     detail: float
 
     @staticmethod
-    def draw(rng: np.random.Generator, generators: int) -> Redrawing:
+    def draw(rng: np.random.Generator, generators: int) -> Regeneration:
         """Any of the generators, once or, for one in three, twice."""
-        return Redrawing(
+        return Regeneration(
             generator=int(rng.integers(generators)),
             size_px=int(rng.choice(FACE_PX)),
             whole_px=int(rng.choice(WHOLE_PX)),
@@ -107,7 +107,7 @@ def match_detail(drawn: Image, original: Image, strength: float) -> Image:
     """Fine detail of ``drawn`` scaled, place by place, towards the energy that ``original`` has there.
 
     Generators trained for minutes draw softly, those of today do not: without this, softness alone would
-    tell a redrawn face.
+    tell a regenerated face.
 
     Args:
         drawn: ``(H, W, 3)`` uint8.

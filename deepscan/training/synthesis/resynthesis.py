@@ -12,7 +12,7 @@ import numpy as np
 
 from deepscan.training.synthesis.generators import Regenerator
 from deepscan.training.synthesis.masks import Points, hull_mask, picture_box, soft_edge
-from deepscan.training.synthesis.regeneration import Redrawing
+from deepscan.training.synthesis.regeneration import Regeneration
 from deepscan.training.synthesis.self_blend import Image, Pair, mix
 
 
@@ -22,17 +22,17 @@ class Resynthesis:
 
     whole: bool
     region: str
-    redrawing: Redrawing
+    regeneration: Regeneration
     erode: float
     blur: float
 
     @staticmethod
     def draw(rng: np.random.Generator, generators: int) -> Resynthesis:
-        """Half of the draws redraw the whole picture."""
+        """Half of the draws regenerate the whole picture."""
         return Resynthesis(
             whole=bool(rng.random() < 0.5),
             region=str(rng.choice(["face", "no forehead", "lower face"], p=[0.5, 0.25, 0.25])),
-            redrawing=Redrawing.draw(rng, generators),
+            regeneration=Regeneration.draw(rng, generators),
             erode=float(rng.uniform(0, 0.05)),
             blur=float(rng.uniform(0.01, 0.08)),
         )
@@ -43,8 +43,8 @@ class Resynthesis:
 
     def _whole(self, frames: Image, generators: Sequence[Regenerator]) -> Pair:
         """The real half has the size of the generator's pictures, too."""
-        reals = np.stack([self.redrawing.sampled(frame) for frame in frames])
-        fakes = np.stack([self.redrawing.whole(frame, generators) for frame in frames])
+        reals = np.stack([self.regeneration.sampled(frame) for frame in frames])
+        fakes = np.stack([self.regeneration.whole(frame, generators) for frame in frames])
         masks = np.zeros(frames.shape[:3], np.float32)
         for frame, mask in zip(frames, masks, strict=True):
             mask[picture_box(frame)] = 1
@@ -53,7 +53,7 @@ class Resynthesis:
     def _face(self, frames: Image, mesh: Points, generators: Sequence[Regenerator]) -> Pair:
         fakes, masks = [], []
         for frame, points in zip(frames, mesh, strict=True):
-            drawn = self.redrawing.face(frame, points, generators)
+            drawn = self.regeneration.face(frame, points, generators)
             width = float(np.ptp(points[:, 0]))
             mask = hull_mask(points, self.region, (frame.shape[0], frame.shape[1]))
             mask = soft_edge(mask, self.erode, self.blur, width)

@@ -1,7 +1,7 @@
 """Retouching as a generator: skin smoothed, edges steepened, as face restorers and diffusion decoders do.
 
-A network that never met such faces takes them for the most genuine of all: blended and redrawn faces come out
-a little soft, and so sharpness alone would speak for a face. Beauty modes retouch genuine faces, too: the
+A network that never met such faces takes them for the most genuine of all: blended and regenerated faces come
+out a little soft, and so sharpness alone would speak for a face. Beauty modes retouch genuine faces, too: the
 degradation that real and fake share does it to whole pictures, so that it does not speak against one either.
 """
 

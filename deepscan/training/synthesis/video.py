@@ -29,7 +29,7 @@ from deepscan.training.synthesis.self_blend import Pair
 from deepscan.training.synthesis.visibility import most_visible, trace
 
 Image = NDArray[np.uint8]
-WHOLE = ("redrawing", "animation")
+WHOLE = ("regeneration", "animation")
 """Families that leave no seam: the whole picture is the forger's."""
 PORTRAIT_SCALE = 2.4
 SEEN_PX = 100.0
@@ -99,8 +99,8 @@ def read_face_video(
 
 
 def possible(manipulation: str, others: Sequence[FaceClip], generators: Sequence[Regenerator]) -> bool:
-    """Whether a whole video can be forged by a type of ``manipulations`` or by ``redrawing``."""
-    needs_generator = manipulation in ("resynthesis", "redrawing")
+    """Whether a whole video can be forged by a type of ``manipulations`` or by ``regeneration``."""
+    needs_generator = manipulation in ("resynthesis", "regeneration")
     needs_person = manipulation in ("swap", "animation")
     return bool(generators or not needs_generator) and bool(others or not needs_person)
 
@@ -112,18 +112,18 @@ def synthesize_video(
     others: Sequence[FaceClip] = (),
     generators: Sequence[Regenerator] = (),
 ) -> Pair:
-    """Forge every frame with one draw of a family that is ``possible``, one that can be seen.
+    """Forge every frame with one draw of a type that is ``possible``, one that can be seen.
 
-    ``resynthesis`` redraws the face here, ``redrawing`` the whole picture.
+    ``resynthesis`` redraws the face here, ``regeneration`` the whole picture.
     """
     rng = np.random.default_rng(seed)
     clip = FaceClip(video.frames, video.mesh)
     inputs = SynthesisInputs(clip, clip, list(others), list(generators))
 
     def draw() -> Pair:
-        if manipulation not in ("redrawing", "resynthesis"):
+        if manipulation not in ("regeneration", "resynthesis"):
             return synthesize(manipulation, inputs, rng)
-        drawn = replace(Resynthesis.draw(rng, len(generators)), whole=manipulation == "redrawing")
+        drawn = replace(Resynthesis.draw(rng, len(generators)), whole=manipulation == "regeneration")
         return drawn.apply(video.frames, video.mesh, inputs.generators)
 
     return most_visible(manipulation, draw, lambda pair: _seen(pair, video.mesh))

@@ -16,7 +16,7 @@ from deepscan.training.synthesis.self_blend import Pair
 
 Image = NDArray[np.uint8]
 LEAST_TRACE = {"self-blend": 16.0, "reenactment": 16.0, "resynthesis": 5.0}
-"""Levels of ``trace`` from which a family's forgery counts; the others change every pixel of a face."""
+"""Levels of ``trace`` from which a type's forgery counts; the others change every pixel of a face."""
 MOST_CHANGED = 0.05
 """Share of the face that a trace is taken over: a mouth's."""
 TRIES = 4

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 Frames = NDArray[np.uint8]
 SEED = 11
 MANIPULATIONS = (
-    ("self-blend", "self-blend", "reenactment", "redrawing"),
+    ("self-blend", "self-blend", "reenactment", "regeneration"),
     ("resynthesis", "self-blend", "swap", "animation"),
 )
 """Of the first and the fourth video, three seams and a portrait: the first has nobody to swap with."""

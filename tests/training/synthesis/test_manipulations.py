@@ -25,7 +25,7 @@ from deepscan.training.synthesis.manipulations import (
 from deepscan.training.synthesis.masks import picture_box
 from deepscan.training.synthesis.motion import remap, sweep, warp_triangles
 from deepscan.training.synthesis.reenactment import Reenactment
-from deepscan.training.synthesis.regeneration import Redrawing, match_detail
+from deepscan.training.synthesis.regeneration import Regeneration, match_detail
 from deepscan.training.synthesis.temporal import Timing
 from tests.fixtures import make
 
@@ -136,9 +136,9 @@ def test_a_redrawn_portrait_and_its_real_half_went_through_the_same_size(
 ) -> None:
     monkeypatch.setattr(Generator, "regenerate", lambda _self, image: image)
     frame = photo_material.clip.frames[0]
-    redrawing = replace(Redrawing.draw(RNG(0), 3), whole_px=96, detail=0.0)
-    perfect = redrawing.whole(frame, photo_material.generators)
-    np.testing.assert_array_equal(redrawing.sampled(frame), perfect)
+    regeneration = replace(Regeneration.draw(RNG(0), 3), whole_px=96, detail=0.0)
+    perfect = regeneration.whole(frame, photo_material.generators)
+    np.testing.assert_array_equal(regeneration.sampled(frame), perfect)
     assert (perfect != frame).any()
 
 
@@ -181,17 +181,17 @@ def test_a_generator_redraws_the_square_around_the_face_alone(
     photo_material: SynthesisInputs, generators: list[Generator]
 ) -> None:
     frame, mesh = photo_material.clip.frames[0], photo_material.clip.mesh[0]
-    redrawing = replace(Redrawing.draw(RNG(0), len(generators)), reach=1.3)
-    changed = (redrawing.face(frame, mesh, generators) != frame).any(-1)
+    regeneration = replace(Regeneration.draw(RNG(0), len(generators)), reach=1.3)
+    changed = (regeneration.face(frame, mesh, generators) != frame).any(-1)
     x, y = mesh[4].round().astype(int)
     assert changed[y - 9 : y + 9, x - 9 : x + 9].mean() > 0.9
     assert not changed[:, : int(mesh[:, 0].min() - 0.5 * np.ptp(mesh, axis=0).max())].any()
-    assert (redrawing.whole(frame, generators) != frame).any(-1).mean() > 0.9
+    assert (regeneration.whole(frame, generators) != frame).any(-1).mean() > 0.9
 
 
 def test_what_is_animated_is_drawn_by_a_generator_where_there_is_one() -> None:
-    assert all(Animation.draw(RNG(seed), 2).redrawing is not None for seed in range(40))
-    assert Animation.draw(RNG(0), 0).redrawing is None
+    assert all(Animation.draw(RNG(seed), 2).regeneration is not None for seed in range(40))
+    assert Animation.draw(RNG(0), 0).regeneration is None
 
 
 @pytest.mark.parametrize("manipulation", ["animation", "resynthesis"])
