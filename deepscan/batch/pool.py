@@ -156,7 +156,7 @@ class Worker:
                 cause = cause_of_death(death.exitcode)
                 sentence = f"{path}: the worker process died while scanning this file ({cause})"
                 sentence += memory_note()
-            report = replace(failure(path, "crashed", sentence), trace=self._last_words())
+            report = replace(failure(path, "crashed", sentence), trace=self._stderr_tail())
         self._loaded = False
         content = None if prepared is None else prepared.sha256
         return replace(report, sha256=content, seconds=time.perf_counter() - started)
@@ -203,7 +203,7 @@ class Worker:
                 return future.result()
             except BrokenProcessPool as error:
                 # The process died before it took the call: of what an earlier file left behind, or at once.
-                words = self._last_words() or "no reason is known"
+                words = self._stderr_tail() or "no reason is known"
                 self._end_process()
                 if attempt:
                     raise WorkerError(f"no worker process can be started ({error}): {words}") from error
@@ -226,7 +226,7 @@ class Worker:
         self._scanned = 0
         self._loaded = False
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         """What the process wrote to its stderr about the file at hand."""
         try:
             text = self._setup.log.read_text(encoding="utf-8", errors="backslashreplace")

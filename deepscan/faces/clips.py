@@ -11,7 +11,7 @@ Which frames form a clip:
 EVEN and SINGLE use the plan's even frames where the track has enough of them; a face that is there for
 only part of the file is filled up with frames of the windows. Every ``BLOCK_WINDOWS`` windows, which is
 more than a sampled file has, they start afresh: a thorough scan of a long file gets such clips for each
-stretch of it, and memory stays bounded. Crops are kept, frames never are.
+segment of it, and memory stays bounded. Crops are kept, frames never are.
 """
 
 from __future__ import annotations

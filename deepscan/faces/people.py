@@ -103,14 +103,14 @@ def judged_together(
     """
     spans = [(track.start_s, track.end_s) for track in tracks]
     numbers = people(embeddings, spans, LEAST_COSINE)
-    said = [replace(own, person=number) for own, number in zip(verdicts, numbers, strict=True)]
+    judged = [replace(own, person=number) for own, number in zip(verdicts, numbers, strict=True)]
     for number in {number for number in numbers if number is not None}:
         members = [place for place, other in enumerate(numbers) if other == number]
         if len(members) < 2:
             continue
-        detectors = [d for place in members for d in said[place].detectors]
+        detectors = [d for place in members for d in judged[place].detectors]
         p = by_itself(detectors, calibration.of_person([tracks[place].width_px for place in members]))
         for place in members:
-            if said[place].probability is not None:
-                said[place] = replace(said[place], probability=p)
-    return said
+            if judged[place].probability is not None:
+                judged[place] = replace(judged[place], probability=p)
+    return judged

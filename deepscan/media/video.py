@@ -56,7 +56,7 @@ def video_frames(
     head = head or _opened(path, coverage, number, nvdec=nvdec)
     with head.container:
         health = Health(info, head, coverage)
-        health.heard(head.messages)
+        health.count_messages(head.messages)
         for sentence in trailing_data(path, info.container):
             (health.warn if isinstance(sentence, Note) else health.damage)(sentence)
         yield from _Reader(head, info, plan, coverage, health).frames()
@@ -123,7 +123,7 @@ class _Reader:
             pts_s, frame, choice = self._behind
             self._behind = (pts_s, frame, self._picker.last(choice))
             yield from self._hand_on()
-        self._health.heard(FFMPEG_LOG.take())
+        self._health.count_messages(FFMPEG_LOG.take())
         self._health.conclude(clock_counts=self._counts_time)
 
     def _drain(self) -> list[VideoFrame]:
@@ -149,7 +149,7 @@ class _Reader:
                     break
                 source = chain(self._unpack.packets(self._container))
                 continue
-            self._health.heard(FFMPEG_LOG.take())
+            self._health.count_messages(FFMPEG_LOG.take())
             of_picture = packet.stream_index == self._stream.index
             if packet.size == 0:
                 if of_picture and packet.dts is not None:  # AVI: shown as the frame before
@@ -220,7 +220,7 @@ class _Reader:
         else:
             if skip == "DEFAULT":
                 self._health.fed(packet)
-        self._health.heard(FFMPEG_LOG.take(), of=packet)
+        self._health.count_messages(FFMPEG_LOG.take(), of=packet)
         return frames
 
     def _wanted(self, frames: list[VideoFrame]) -> Iterator[Frame]:

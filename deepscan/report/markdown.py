@@ -68,8 +68,8 @@ def summary(run: RunReport) -> str:
 
 def _is_quiet(file: FileReport) -> bool:
     """Nobody needs to look at it."""
-    said = file.declared_synthetic or warnings(file)
-    return file.verdict == "real" and file.status == "scanned" and not said
+    lines = file.declared_synthetic or warnings(file)
+    return file.verdict == "real" and file.status == "scanned" and not lines
 
 
 def _urgency(file: FileReport, run: RunReport) -> tuple[int, float]:

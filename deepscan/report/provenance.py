@@ -38,15 +38,15 @@ def sentences(file: FileReport, *, tags: bool = True) -> list[str]:
     found = file.provenance
     if found is None:
         return []
-    said = [text for text in (declaration(file),) if text]
+    lines = [text for text in (declaration(file),) if text]
     if found.manifest is not None and found.manifest.state != "not_read":
-        said.append(", ".join(_manifest(found.manifest)))
+        lines.append(", ".join(_manifest(found.manifest)))
     if found.source_types:
-        said.append(f"source type in XMP: {listed(found.source_types)}")
-    said += [f"{used.tool} parameters in {used.place}: {_excerpt(used.text)}" for used in found.generation]
+        lines.append(f"source type in XMP: {listed(found.source_types)}")
+    lines += [f"{used.tool} parameters in {used.place}: {_excerpt(used.text)}" for used in found.generation]
     if tags and found.tags:
-        said.append("; ".join(f"{tag.name}: {tag.value}" for tag in found.tags))
-    return said
+        lines.append("; ".join(f"{tag.name}: {tag.value}" for tag in found.tags))
+    return lines
 
 
 def warnings(file: FileReport) -> tuple[str, ...]:
@@ -59,12 +59,12 @@ def brief(file: FileReport) -> str:
     found = file.provenance
     if found is None:
         return ""
-    said = declaration(file)
+    lines = declaration(file)
     if found.manifest is not None and found.manifest.state != "not_read":
         facts = _manifest(found.manifest)
-        return ", ".join([said, *facts[:2]] if said else facts)
-    if said:
-        return said
+        return ", ".join([lines, *facts[:2]] if lines else facts)
+    if lines:
+        return lines
     if found.source_types:
         return f"source type in XMP: {listed(found.source_types)}"
     names = list(dict.fromkeys(f"{used.tool} parameters in {used.place}" for used in found.generation))

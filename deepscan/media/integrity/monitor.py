@@ -104,7 +104,7 @@ class Health:
             self.damage("the clock starts again: another recording follows, or times are damaged")
         self._last_dts_s = dts_s
 
-    def heard(self, lines: list[LogLine], *, of: Packet[VideoStream] | None = None) -> None:
+    def count_messages(self, lines: list[LogLine], *, of: Packet[VideoStream] | None = None) -> None:
         """FFmpeg's lines while it opened or read the file, or while it decoded a packet, ``of``."""
         if of is not None and of.is_keyframe and of.pts != self._orphaned:
             self._orphaned = None
@@ -174,20 +174,20 @@ class Health:
         return pictures / self._rate <= tolerance_s(self._coverage.duration_s or 0.0)
 
     def _count_losses(self) -> None:
-        ledger, coverage = self._accounting, self._coverage
-        ledger.close()
+        accounting, coverage = self._accounting, self._coverage
+        accounting.close()
         cut_anywhere = self._info.container in _CUT_ANYWHERE
-        missing = [pts for pts in ledger.leading if cut_anywhere or pts in self._leading]
+        missing = [pts for pts in accounting.leading if cut_anywhere or pts in self._leading]
         if self._may_be_missing(len(missing)):
-            ledger.lost += len(ledger.leading) - len(missing)
+            accounting.lost += len(accounting.leading) - len(missing)
             if missing:
                 leading_s = len(missing) / self._rate
                 self.warn(f"the first {leading_s:.2f} s cannot be decoded: they refer to what is not there")
         else:
-            ledger.lost += len(ledger.leading)
-        if ledger.lost:
-            coverage.frames_failed += ledger.lost
-            self.warn(f"{ledger.lost} frame(s) could not be decoded; the decoder does not say why")
+            accounting.lost += len(accounting.leading)
+        if accounting.lost:
+            coverage.frames_failed += accounting.lost
+            self.warn(f"{accounting.lost} frame(s) could not be decoded; the decoder does not say why")
         declared = min(self._stream.frames, len(self._stream.index_entries))
         if self._info.container in _COUNTED and self._packets < declared:
             self.damage(f"the file holds {self._packets} of the {declared} frames that it declares")

@@ -104,7 +104,7 @@ def synthesize_test_set(
                 continue
             others = [face for identity, face in donors if identity != row.identity][-LENDERS:]
             # The numbers keep files of one name from different folders apart, and segments of one file.
-            prefix = f"{number:03}-{row.file.stem}" + (f"-stretch-{turn + 1}" if turn else "")
+            prefix = f"{number:03}-{row.file.stem}" + (f"-segment-{turn + 1}" if turn else "")
             take = _Take(row, out, prefix, others, generators)
             written = list(take.write(video, number + turn, seed + 1000 * number + 100 * turn))
             rows += written

@@ -24,7 +24,7 @@ from deepscan.media.integrity.containers.png import walk_png
 from deepscan.media.integrity.containers.riff import walk_riff
 from deepscan.media.integrity.containers.tiff import walk_tiff
 
-__all__ = ["Bytes", "Note", "loose_ends"]
+__all__ = ["Bytes", "Note", "trailing_data"]
 
 _WALKS: dict[str, Callable[[Bytes], Iterator[str]]] = {
     "mp4": walk_boxes,
