@@ -114,6 +114,8 @@ def test_every_setting_that_changes_results_is_part_of_the_key(
         {"evidence": True},
         {"face_model": tmp_path / "one.onnx"},
         {"face_model": tmp_path / "two.onnx"},
+        {"trust_anchors": tmp_path / "one.onnx"},
+        {"trust_anchors": tmp_path / "two.onnx"},
         {"weights": write_weights(tmp_path / "w", middle=0.4)},
     ]
     others += [{"precision": "fp32"}, {"precision": "fp32", "device": "cuda"}]

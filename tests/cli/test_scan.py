@@ -20,6 +20,8 @@ from deepscan.report.json import line_schema, schema
 from tests.fixtures.doubles import write_weights
 from tests.fixtures.sample import failed, real, scanned
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:

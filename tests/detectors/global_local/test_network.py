@@ -19,6 +19,8 @@ from deepscan.detectors.global_local.network import (
     gsg_loss,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def net() -> GlobalLocal:

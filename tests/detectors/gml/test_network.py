@@ -15,6 +15,8 @@ from torch import Tensor
 
 from deepscan.detectors.gml.network import Gml, GmlOutput, Mcb
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 4
 Array = NDArray[np.float64]
 

@@ -18,6 +18,8 @@ from deepscan.detectors.local_features.network import (
     receptive_field_centres,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def net() -> LocalFeatures:

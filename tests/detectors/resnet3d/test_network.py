@@ -10,6 +10,8 @@ from deepscan.detectors.resnet3d import network
 from deepscan.detectors.resnet3d.network import BLOCKS, ResNet3d
 from deepscan.training.fit.initial_weights import plain_state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> ResNet3d:

@@ -19,6 +19,8 @@ from deepscan.detectors.sola.network import (
     pad_to_grid,
 )
 
+pytestmark = pytest.mark.slow
+
 # (rows up, columns left) of the neighbour that each direction compares with
 NEIGHBOUR = {"v1": (1, 0), "v2": (2, 0), "h1": (0, 1), "h2": (0, 2)}
 

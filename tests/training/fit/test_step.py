@@ -27,6 +27,8 @@ from deepscan.training.fit.step import (
 from deepscan.training.networks import build
 from tests.training.conftest import CONFIG, Prepared, own_pairs_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_rate_rises_and_falls_along_a_cosine() -> None:
     config = TrainConfig("gml", steps=110, rate=2.0, warmup=10)

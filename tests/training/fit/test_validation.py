@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from deepscan.training.config import TrainConfig
@@ -12,6 +13,8 @@ from deepscan.training.data.prepare import Sample
 from deepscan.training.fit.validation import validate
 from deepscan.training.networks import build
 from tests.training.conftest import Prepared, own_pairs_of
+
+pytestmark = pytest.mark.slow
 
 
 def test_own_forgeries_are_validated_on_once_each(prepared: Prepared, owned: list[Sample]) -> None:

@@ -25,6 +25,8 @@ from deepscan.training.synthesis.degradation import (
 from deepscan.training.synthesis.retouching import RETOUCHERS
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 Clip = NDArray[np.uint8]
 NONE = Degradation.none()
 FAULTS = {

@@ -29,6 +29,8 @@ from deepscan.training.synthesis.regeneration import Regeneration, match_detail
 from deepscan.training.synthesis.temporal import Timing
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 Mesh = NDArray[np.float32]
 RNG = np.random.default_rng
 FRAMES = 6

@@ -12,6 +12,8 @@ from deepscan.training.synthesis.masks import REGIONS
 from deepscan.training.synthesis.self_blend import REGION_ODDS, SelfBlend, mix, smooth
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 Mesh = NDArray[np.float32]
 
 

@@ -18,6 +18,8 @@ from deepscan.training.synthesis.super_resolution import (
 )
 from tests.fixtures import make
 
+pytestmark = pytest.mark.slow
+
 
 def super_resolver(path: Path, scale: float) -> Path:
     """A network that repeats pixels ``scale`` times each way."""

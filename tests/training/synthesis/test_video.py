@@ -27,6 +27,8 @@ from deepscan.training.synthesis.video import (
     write_video,
 )
 
+pytestmark = pytest.mark.slow
+
 INFO = media.MediaInfo("video", "mp4", "h264", 64, 64, 0, 10.0, 25.0, 250)
 
 
