@@ -1,6 +1,6 @@
 """Detector scores -> calibrated probability -> verdict.
 
-What is said of a track is worked out in logits, in three steps:
+A track's probability is computed in logits, in three steps:
 
 1. ``aggregate``: a detector's clips over one track become one logit, their mean. Each clip's logit is
    held to +-``CLIP_LOGIT_LIMIT`` first, so that one saturated clip counts for no more than a few
@@ -8,10 +8,10 @@ What is said of a track is worked out in logits, in three steps:
 2. Calibration, per detector: ``logit / temperature + bias``. Of a face that is narrower than
    ``full_width_px``, or seen in one frame only, the logits count for less, see ``Calibration.at``.
 3. Fusion: a weighted sum of the calibrated logits plus a bias. When a detector has no score for a
-   track (too few frames, or not asked for), the weights of those that have one are scaled up towards the
+   track (too few frames, or not run), the weights of those that have one are scaled up towards the
    same total, so that a short track is not pulled towards 0.5; but to 1 at the most, which is what a
    detector says when nobody else does. Detectors of weight 0 (on validation they add nothing to the
-   others) are calibrated and reported, but have no say.
+   others) are calibrated and reported, but do not count.
 
 A file is as fake as its most suspicious track, and a file with many faces has many chances of a false
 alarm. ``weigh_tracks`` takes that out before any verdict, so that a crowd is flagged by mistake no more
@@ -89,7 +89,7 @@ class Calibration:
         """The constants for one face.
 
         A small face is enlarged for the networks and shows them less: their logits count by its share of the
-        full width. A single frame says less than the mean of many.
+        full width. A single frame is weaker evidence than the mean of many.
 
         Args:
             face_width_px: of the face, pixels of the source; 0: unknown, taken for wide enough.
@@ -117,7 +117,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class DetectorVerdict:
-    """What one detector says of one track.
+    """One detector's result for one track.
 
     Attributes:
         name: key of the detector.
@@ -136,7 +136,7 @@ class DetectorVerdict:
 
 @dataclass(frozen=True)
 class TrackVerdict:
-    """What the ensemble says of one track; ``probability`` is None when no counted detector has a score.
+    """The ensemble's result for one track; ``probability`` is None when no counted detector has a score.
 
     ``person``: number of the person that the track shows; None where that is not known. The tracks of a
     person that have a probability have the same one.
@@ -224,7 +224,7 @@ def fuse(
 
 
 def by_itself(detectors: Sequence[DetectorVerdict], calibration: Calibration) -> float | None:
-    """Probability of a track, or of a person's tracks together, from what the detectors say of it.
+    """Probability of a track, or of a person's tracks together, from the detectors' results.
 
     That is what ``weigh_tracks`` starts from. A detector's clips count alike, whichever track they are of.
     """
@@ -269,10 +269,10 @@ def weigh_tracks(tracks: Sequence[TrackVerdict]) -> list[TrackVerdict]:
 def over_time(
     detectors: Sequence[DetectorVerdict], calibration: Calibration
 ) -> tuple[tuple[float, float], ...]:
-    """The ensemble moment by moment: what ``fuse`` would say of each detector's clip nearest to it.
+    """The ensemble moment by moment: ``fuse`` of each detector's clip nearest to it.
 
     Args:
-        detectors: what they say of one track.
+        detectors: their results for one track.
         calibration: of the run that scored it, for this face.
 
     Returns:

@@ -1,6 +1,6 @@
 """Clips of many files -> batches for one device: a bounded queue, and which network runs next.
 
-A batch holds clips of one detector, asked for the same outputs. It runs when it is full, or ``wait_s`` after
+A batch holds clips of one detector, with the same outputs. It runs when it is full, or ``wait_s`` after
 its first clip came: a lone file loses that much per request and no more. Of several that may run, the one
 whose first clip has waited longest goes first, so that no detector starves.
 
@@ -44,7 +44,7 @@ class _Waiting:
 
 
 class Batcher:
-    """Runs the networks on a thread of its own, for any number of threads that ask.
+    """Runs the networks on a thread of its own, for any number of calling threads.
 
     Args:
         networks: by detector; run by one thread at a time.
@@ -77,7 +77,7 @@ class Batcher:
                 self._changed.notify_all()
 
     def ask(self, detector: str, pixels: NDArray[np.uint8], outputs: Sequence[str]) -> Outputs:
-        """What ``Network.run`` says of these clips, each perhaps in another batch. Raises what it raises."""
+        """The result of ``Network.run`` for these clips, each perhaps in another batch; raises its errors."""
         if detector not in self.networks:
             raise WeightsError(f"{detector}: this detector is not loaded.")
         kind = (detector, pixels.shape[1:], tuple(outputs))

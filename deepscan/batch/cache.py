@@ -43,7 +43,7 @@ class ResultStore:
     """One or more files of results, of a run with certain settings.
 
     Attributes:
-        files: asked in this order; new results go to all of them.
+        files: searched in this order; new results go to all of them.
         fingerprint: of everything that a result depends on besides the file.
     """
 

@@ -1,7 +1,7 @@
 """What runs inside a worker process: one file at a time, the models loaded once.
 
 The process writes its stderr to a log file of its own. Native code that dies has its last words there (and
-the Python stack, by faulthandler); nobody sees them unless they are asked for.
+the Python stack, by faulthandler); they are shown only on request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Face track -> the clip tensor that each detector's spec asks for.
+"""Face track -> the clip tensor that each detector's spec describes.
 
 Which frames form a clip:
 
@@ -39,7 +39,7 @@ CANDIDATES = 24
 
 @dataclass(frozen=True)
 class Clip:
-    """What one detector looks at in one go.
+    """The input of one run of a detector.
 
     Attributes:
         track_id: whose face.
@@ -240,7 +240,7 @@ class _Candidates:
         self._kept: list[_Candidate] = []
 
     def wants(self, time_s: float, even: bool) -> bool:
-        """Whether a frame at this time could be chosen; asked first because cutting costs time."""
+        """Whether a frame at this time could be chosen; checked first because cutting costs time."""
         if even or len(self._kept) < CANDIDATES:
             return True
         if sum(kept.even for kept in self._kept) >= SINGLE_FRAMES:

@@ -28,7 +28,7 @@ THUMBNAIL = replace(local_features.SPEC, name="thumbnail", size_px=48)
 def crop_affine(
     spec: DetectorSpec, box: NDArray[np.float32], points: NDArray[np.float32], turn_deg: float = 0.0
 ) -> Affine:
-    """The affine that maps frame pixels to pixels of the square that ``spec`` asks for.
+    """The affine that maps frame pixels to pixels of the square that ``spec`` describes.
 
     A turned face is stood up: its square shows what that of the upright face would.
 

@@ -2,7 +2,7 @@
 
 The detector that ships is RetinaFace-mobilenet0.25 in SCRFD's output form; any SCRFD of a user's
 InsightFace pack (``det_10g.onnx`` and its like) runs the same way. Nothing is ever downloaded: the file
-is looked for before InsightFace hears of it.
+must exist before InsightFace gets its name.
 
 Scale: the frame is shrunk so that its long side is 640 px (smaller frames stay as they are). Faces down
 to about 20 px are found at that scale, so a frame of more than 1920 px is looked at once more at 0.4 of
@@ -146,7 +146,7 @@ class FaceEngine:
         return faces
 
     def _second_look(self, rgb: NDArray[np.uint8], faces: list[Face], least: float) -> list[Face]:
-        """Lower the confidence of doubtful faces to what half the scale says of them.
+        """Lower the confidence of doubtful faces to their confidence at half the scale.
 
         Faces that would be too small there keep theirs, and so do those that are no faces anyway.
         """

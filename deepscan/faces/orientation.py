@@ -2,13 +2,13 @@
 
 The face model was made for upright faces. It finds turned ones as well, but with boxes and points that
 lie beside them, so a turned face is looked for again in a picture that was turned until the face stands.
-How well a face stands there is told by its own five points, see ``misfit``.
+``misfit`` computes from a face's five points how well it stands there.
 
 A file is looked at upright. Where a face is in doubt there, or none is found, the other three quarter turns
 are looked at, too; from then on the file is looked at in the turns that its faces stood in, one look each.
 A face that stands aslant by more than ``LEVEL_DEG`` in its best quarter turn gets a turn of its own. A face
 that stays in doubt whichever way it is turned (a profile, a blurred one) keeps the turn it was found in and
-is not asked about again for ``PATIENCE`` looks. So an upright file costs a search or two, not four looks at
+is not searched again for ``PATIENCE`` looks. So an upright file costs a search or two, not four looks at
 every frame.
 """
 
@@ -33,7 +33,7 @@ STANDS = 0.7
 BETTER = 0.15
 """By how much less a face must misfit to be turned: none of those 180 is turned for nothing."""
 PATIENCE = 16
-"""Looks until a face that stayed in doubt is asked about again, and the longest wait between two searches."""
+"""Looks until a face that stayed in doubt is searched again, and the longest wait between two searches."""
 WAIT_AFTER_CUT = 3
 SAME_PLACE_IOU = 0.3
 # A face that lies aslant by about 45 degrees shows its angle to within 10; a second look mends that.

@@ -7,7 +7,7 @@ after the key before (none further apart than 0.2 s where frames are closer than
 by one key, by up to three while a face that was just lost may still come back, and never past the end of a
 window.
 
-Linking uses no appearance; which tracks show one person is asked later, see ``people``:
+Linking uses no appearance; which tracks show one person is decided later, see ``people``:
 
 - up to 0.5 s after a face was seen, by overlap with the place to which constant velocity takes it;
 - across longer gaps (between windows, where frames jump by seconds) only if no shot cut lies between and

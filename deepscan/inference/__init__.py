@@ -1,1 +1,1 @@
-"""Networks at work: sessions, devices, precision, which detectors are asked, and the evidence they leave."""
+"""Running networks: sessions, devices, precision, which detectors run on which clips, evidence maps."""

@@ -21,7 +21,7 @@ EMBEDDING = "embedding"
 
 @dataclass(frozen=True, eq=False)
 class ClipOutput:
-    """What a network said of one clip; ``maps``: its evidence by name, without the batch axis.
+    """What a network put out for one clip; ``maps``: its evidence by name, without the batch axis.
 
     ``embedding``: ``(D,)`` float32 of length 1, alike for crops of one person; None where it has none.
     """

@@ -1,4 +1,4 @@
-"""Device -> ONNX Runtime's execution providers, best first, and what each of them is told."""
+"""Device -> ONNX Runtime's execution providers, best first, and the options of each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REPAIRS: Mapping[Placed, str] = {
     "tensorrt": "install them with `pip install tensorrt` (release 10), and CUDA's with "
     "`pip install 'onnxruntime-gpu[cuda,cudnn]'`",
 }
-"""How to get the libraries of a device; follows on from a sentence that says they do not load."""
+"""How to get the libraries of a device; follows on from a sentence about libraries that do not load."""
 
 
 def candidates(device: Device) -> list[Placed]:
@@ -45,7 +45,7 @@ def candidates(device: Device) -> list[Placed]:
     built with it, and the CPU in any case.
 
     Raises:
-        DeviceError: the device that was asked for is out of the question here.
+        DeviceError: the requested device does not exist here.
     """
     if device == "cpu":
         return ["cpu"]
@@ -71,7 +71,7 @@ def candidates(device: Device) -> list[Placed]:
 
 
 def options(provider: str, *, half: bool, engines: Path) -> dict[str, str]:
-    """What a provider is told.
+    """The options of a provider.
 
     TensorRT chooses kernels by timing them when it builds an engine, which takes minutes. The engine that
     it keeps makes later runs fast and repeatable; one that is built again may differ in the last bits.

@@ -1,6 +1,6 @@
 """The most suspicious moments of a face, as pictures with the detectors' evidence maps.
 
-Kept only when somebody will look at them (``ScanConfig.evidence``), because pictures are large and crossing
+Kept only when a report shows them (``ScanConfig.evidence``), because pictures are large and crossing
 from a worker to the report costs time. Memory stays flat however long a file is: one clip per detector and
 face, ``TRACKS`` faces, and of each clip the one frame that is shown.
 """
@@ -48,7 +48,7 @@ class EvidenceKeeper:
         Args:
             spec: of the detector.
             clip: what it looked at.
-            score: what it said.
+            score: of this clip.
             outputs: evidence by name, without the batch axis.
         """
         kept = self._tracks.setdefault(clip.track_id, _Kept())

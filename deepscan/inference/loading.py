@@ -1,8 +1,8 @@
 """The networks of a scan: which device and precision they get, and loading them.
 
 ``auto`` is tried out before anything is scanned: a provider that ONNX Runtime lists may lack its libraries,
-and one that loads may fail with its first convolution. What a GPU should have done and did not is said once,
-in ``Placement.warning``; a device that was asked for by name is an error instead.
+and one that loads may fail with its first convolution. A GPU that should have been used and was not
+is reported once, in ``Placement.warning``; a device that was requested by name is an error instead.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def place(config: ScanConfig, weights: Weights, probe: Probe = try_here) -> Plac
 def _first_that_runs(
     devices: Sequence[Placed], config: ScanConfig, weights: Weights, probe: Probe, failures: list[str]
 ) -> Placed:
-    """The first device that the first network runs on; says in ``failures`` why it is not an earlier one."""
+    """The first device that the first network runs on; ``failures`` receives why it is not an earlier one."""
     name = config.detectors[0]
     for device in devices:
         if device == "cpu":

@@ -48,12 +48,12 @@ QUIET, USUAL = 4, 2  # severities of ONNX Runtime's log: fatal only, warnings an
 
 
 class Network(Protocol):
-    """What a detector asks: a network loaded here, or one that another process has.
+    """A loaded network, in this process or in another one.
 
     Attributes:
         outputs: names of what it can answer.
         batch: clips that it takes at once, at most.
-        any_length: whether it takes clips of fewer frames than its specification asks for.
+        any_length: whether it takes clips of fewer frames than its specification has.
     """
 
     outputs: tuple[str, ...]
@@ -238,7 +238,7 @@ def _filled(count: int, most: int) -> int:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep ONNX Runtime from printing which library it could not load: whoever asked is told anyway."""
+    """Keep ONNX Runtime from printing which library it could not load: the caller gets the error anyway."""
     onnxruntime.set_default_logger_severity(QUIET)
     try:
         yield

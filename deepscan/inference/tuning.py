@@ -50,7 +50,7 @@ def put_into(tuning: Tuning, model: ModelProto, path: Path) -> None:
     Args:
         tuning: its tensors; empty for a whole network.
         model: what is in ``path``.
-        path: said in errors.
+        path: named in errors.
 
     Raises:
         WeightsError: the encoder names others, or of other shapes.
@@ -66,7 +66,7 @@ def put_into(tuning: Tuning, model: ModelProto, path: Path) -> None:
 
 
 def misfit(path: Path, *, tuned: bool, reason: str = "") -> WeightsError:
-    """What to say where the tensors that came with ``path`` are not those that it names."""
+    """The error where the tensors that came with ``path`` are not those that it names."""
     said = f" ({reason})" if reason else ""
     what = (
         "the tuning is of another encoder" if tuned else "this encoder needs a tuning, and none came with it"

@@ -1,4 +1,4 @@
-"""Which of the passing frames a sampling plan wants."""
+"""Selects the frames of a sampling plan from a stream of times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROUNDING_S = 1e-4
 
 @dataclass(frozen=True)
 class Choice:
-    """A wanted frame: its index among the wanted, its window, and whether an even moment asked."""
+    """A wanted frame: its index among the wanted, its window, and whether it stands for an even moment."""
 
     index: int
     window: int | None
@@ -19,7 +19,7 @@ class Choice:
 
 
 class Picker:
-    """Shown the time of every frame in order, says which ones the plan wants."""
+    """Takes the time of every frame in order and selects those of the plan."""
 
     def __init__(self, plan: SamplingPlan) -> None:
         self._plan = plan
@@ -50,7 +50,7 @@ class Picker:
         """At the end of the file: the last frame answers to even moments that are still open.
 
         Args:
-            choice: what was said of that frame before.
+            choice: the selection made for that frame before.
         """
         if not self._even:
             return choice

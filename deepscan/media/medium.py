@@ -32,7 +32,7 @@ class Medium:
     def parts(
         self, coverage: Coverage, *, thorough: bool = False, nvdec: bool = False
     ) -> Iterator[tuple[str, Iterator[Frame]]]:
-        """Every video track, page or picture of the file: its name and the frames to look at.
+        """Every video track, page or picture of the file: its name and its frames.
 
         The name is empty where there is only one. Each part's frames must be taken before the next part is
         asked for. ``coverage`` tells in the end of all parts together; one that cannot be looked at, although
@@ -76,11 +76,11 @@ class Medium:
         return Medium(self._path, info, head, number)
 
     def frames(self, plan: SamplingPlan, coverage: Coverage, *, nvdec: bool = False) -> Iterator[Frame]:
-        """The frames of this part that ``plan`` asks for, in order of time; fills ``coverage`` on the way.
+        """The frames of this part that ``plan`` names, in order of time; fills ``coverage`` on the way.
 
         A file that breaks off, has damaged frames or spends the coverage's pixel budget yields what can be
         had, and ``coverage`` tells the rest. With ``nvdec`` an NVIDIA GPU decodes what it can; ``coverage``
-        then warns that damage may go unnoticed, or says that the CPU had to do it.
+        then warns that damage may go unnoticed, or that the CPU decoded it.
 
         Raises:
             UnreadableMedia: not a single frame could be decoded, or the file went away since the probe.

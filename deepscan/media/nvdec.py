@@ -1,6 +1,6 @@
-"""Decoding on an NVIDIA GPU (NVDEC), only where it was asked for.
+"""Decoding on an NVIDIA GPU (NVDEC), only where it was requested.
 
-The GPU's decoder conceals what is damaged inside a picture and says nothing; FFmpeg's own decoders report it,
+The GPU's decoder conceals what is damaged inside a picture without a report; FFmpeg's own decoders report it,
 and that is what tells a whole file from a damaged one. So the CPU decodes by default, and a file that a GPU
 decoded carries a warning. Structure, packets, times and lost frames are checked alike.
 """
@@ -28,7 +28,7 @@ def has_nvdec() -> bool:
 
 
 def open_on_gpu(path: Path, coverage: Coverage, *, number: int, hidden: bool) -> InputContainer:
-    """As ``open_container``, for a GPU to decode; ``coverage`` is told what comes of that.
+    """As ``open_container``, for a GPU to decode; ``coverage`` records the outcome.
 
     ``number`` is that of the video track, as in ``picture_stream``.
 
@@ -50,4 +50,4 @@ def _opened(path: Path, hidden: bool) -> InputContainer | None:
     try:
         return open_container(path, HWAccel("cuda", allow_software_fallback=True), hidden=hidden)
     except UnreadableMedia:
-        return None  # if the file is to blame, opening it for the CPU says so
+        return None  # if the file is to blame, opening it for the CPU reports that

@@ -1,6 +1,6 @@
 """What a run found, for people and for programs: one module per format.
 
-A report is told of the run before its first file, of every file as it finishes, in input order, and of the
+A report receives the run before its first file, every file as it finishes, in input order, and the
 end. Reports only read results: nothing here scans.
 """
 

@@ -1,4 +1,4 @@
-"""How whole a video is: what the demuxer, the decoder and the clock of a file say, put into its coverage."""
+"""How whole a video is: what demuxer, decoder and clock of a file report, put into its coverage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deepscan.media.stream import DEFAULT_RATE, Head
 
 # Containers that can be cut anywhere, so that the first pictures may refer to what is not in the file.
 _CUT_ANYWHERE = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "obu", "vc1", "rm", "dv"})
-# Containers that say how many pictures they hold.
+# Containers that state how many pictures they hold.
 _COUNTED = frozenset({"mp4", "mov", "avi"})
 # Nothing but coded pictures, one after the other: every byte belongs to one.
 _BARE = frozenset({"h264", "hevc", "mjpeg", "mpegvideo", "m4v"})
@@ -29,7 +29,7 @@ _NO_LENGTH = "this kind of file states no length: a clean cut between two pictur
 
 
 class Health:
-    """Told everything that happens to one file; ``conclude`` says the last word.
+    """Collects what happens to one file; ``conclude`` sums it up.
 
     What makes the file incomplete goes into ``frames_failed`` and ``errors_reported`` of the coverage, what a
     person should know besides into its warnings.
@@ -129,7 +129,7 @@ class Health:
             self._lines.append(str(error))
 
     def fed(self, packet: Packet[VideoStream]) -> None:
-        """The decoder took this packet and was asked for its picture."""
+        """The decoder took this packet and its picture was requested."""
         self._accounting.fed(packet)
 
     def jumped(self, keyframe: int | None) -> None:
