@@ -93,7 +93,7 @@ def command_lines() -> Iterator[tuple[str, str]]:
 
 
 def test_every_file_that_the_documents_name_exists() -> None:
-    places = "weights|examples|benchmarks|deepscan|tests|docs|fuzz|ci"
+    places = "weights|examples|benchmarks|deepscan|tests|docs|fuzz|ci|tools"
     for document, text in TEXT.items():
         named = re.findall(rf"`((?:{places})/[\w./-]+)`", text)
         if document.startswith("weights"):

@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Kind:
+class CropKind:
     """What a batch asks of one crop: its sample, whether it is forged, and whether it was forged here."""
 
     sample: Sample
@@ -41,7 +41,7 @@ class _Urn:
 class Batches:
     """Draws batches: half genuine, half forged; some of the forged ones made of genuine ones beside them."""
 
-    def __init__(self, kinds: Sequence[Kind], *, size: int, made: int) -> None:
+    def __init__(self, kinds: Sequence[CropKind], *, size: int, made: int) -> None:
         """Sort the crops.
 
         Args:
@@ -65,7 +65,9 @@ class Batches:
         return forged + genuine, [1] * self._half + [0] * self._half
 
     @staticmethod
-    def _urn(kinds: Sequence[Kind], chosen: Callable[[Kind], bool], group: Callable[[Kind], str]) -> _Urn:
+    def _urn(
+        kinds: Sequence[CropKind], chosen: Callable[[CropKind], bool], group: Callable[[CropKind], str]
+    ) -> _Urn:
         indices = [i for i, kind in enumerate(kinds) if chosen(kind)]
         if not indices:
             raise UsageError("tuning needs genuine and forged faces, and one of the two is missing.")

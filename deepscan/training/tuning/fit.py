@@ -17,7 +17,7 @@ from deepscan.detectors.gend.network import GenD, is_tuned
 from deepscan.errors import UsageError
 from deepscan.training.data.prepare import load_index
 from deepscan.training.fit.step import mixed_precision, normalise
-from deepscan.training.tuning.batches import Batches, Kind
+from deepscan.training.tuning.batches import Batches, CropKind
 from deepscan.training.tuning.crops import Crop, CropDrawer
 
 KEPT_LAYERS = 6
@@ -82,7 +82,7 @@ def tune(net: GenD, cache: Path, config: TuningConfig, report: Report = lambda l
     fit(net, tokens, Batches(kinds, size=BATCH, made=MADE), config, report)
 
 
-def lower(net: GenD, crops: Iterable[Crop], report: Report) -> tuple[Tensor, list[Kind]]:
+def lower(net: GenD, crops: Iterable[Crop], report: Report) -> tuple[Tensor, list[CropKind]]:
     """Run the lower layers once for every crop.
 
     Returns:
@@ -92,10 +92,10 @@ def lower(net: GenD, crops: Iterable[Crop], report: Report) -> tuple[Tensor, lis
         UsageError: there is no crop.
     """
     tokens: list[Tensor] = []
-    kinds: list[Kind] = []
+    kinds: list[CropKind] = []
     stream = iter(crops)
     while some := list(itertools.islice(stream, AT_ONCE)):
-        kinds += [Kind(crop.sample, crop.forged, crop.made) for crop in some]
+        kinds += [CropKind(crop.sample, crop.forged, crop.made) for crop in some]
         pixels = torch.from_numpy(np.stack([crop.pixels for crop in some]))
         with torch.no_grad(), mixed_precision(net):
             tokens.append(net.vision_model.lower(normalise(pixels, SPEC), KEPT_LAYERS).bfloat16())

@@ -9,7 +9,7 @@ import pytest
 
 from deepscan.errors import UsageError
 from deepscan.training.data.prepare import Sample
-from deepscan.training.tuning.batches import PHOTOS, Batches, Kind
+from deepscan.training.tuning.batches import PHOTOS, Batches, CropKind
 
 
 def sample(
@@ -18,17 +18,17 @@ def sample(
     return Sample(name, kind, label, name, source, "train", generator=generator)
 
 
-def kinds() -> list[Kind]:
+def kinds() -> list[CropKind]:
     """Many crops of one generator and few of another, photos in both classes, two pairs made here."""
     forged = [sample(f"a{i}", label="fake", generator="common") for i in range(60)]
     forged += [sample(f"b{i}", label="fake", generator="rare") for i in range(4)]
     forged += [sample(f"p{i}", label="fake", generator="drawn", kind="photo") for i in range(30)]
     genuine = [sample(f"g{i}", source=f"s{i % 3}") for i in range(40)]
     genuine += [sample(f"q{i}", kind="photo") for i in range(200)]
-    found = [Kind(one, True, False) for one in forged] + [Kind(one, False, False) for one in genuine]
+    found = [CropKind(one, True, False) for one in forged] + [CropKind(one, False, False) for one in genuine]
     for i in range(2):
         own = sample(f"m{i}")
-        found += [Kind(own, False, False), Kind(own, True, True)]
+        found += [CropKind(own, False, False), CropKind(own, True, True)]
     return found
 
 
@@ -56,4 +56,4 @@ def test_rare_generators_count_for_more_and_photos_alike_in_both_classes() -> No
 
 def test_a_class_that_is_missing_is_named() -> None:
     with pytest.raises(UsageError, match="genuine and forged"):
-        Batches([Kind(sample("g"), False, False)], size=4, made=0)
+        Batches([CropKind(sample("g"), False, False)], size=4, made=0)
