@@ -205,7 +205,7 @@ class _File(msgspec.Struct):
     """A model file, as the manifest's table has it."""
 
     file: str
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}\\Z")]
     bytes: int
     licence: str
 

@@ -1,7 +1,7 @@
 """The one place that lists the detectors, in the order in which reports list them.
 
 A detector is a folder beside this file: ``__init__.py`` (``SPEC``, ``VIEWS``) for scans, ``network.py`` and
- ``recipe.py`` for training.
+``recipe.py`` for training.
 """
 
 from __future__ import annotations
