@@ -7,6 +7,7 @@ FFmpeg as well, which names damage that libheif covers up.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -57,22 +58,20 @@ def open_heif(path: Path) -> Image.Image:
     return cast("Image.Image", pillow_heif.HeifImageFile(path))  # type: ignore[no-untyped-call]
 
 
-def said_by_ffmpeg(path: Path) -> list[str]:
-    """What FFmpeg has to complain of in the coded pictures of a HEIC photo; each sentence once."""
+def ffmpeg_messages(path: Path) -> list[str]:
+    """Messages of FFmpeg about the coded pictures of a HEIC photo, each once."""
     messages: list[str] = []
-    try:
-        with open_container(path) as container:
-            FFMPEG_LOG.take()
-            streams = [s for s in container.streams.video if s.codec_context is not None]
-            for stream in streams:
-                stream.codec_context.thread_type = "NONE"
-            for packet in container.demux(streams):
-                try:
-                    packet.decode()
-                except (av.FFmpegError, ValueError) as error:
-                    messages.append(str(error))
-    except (UnreadableMedia, av.FFmpegError, ValueError):
-        pass  # of a photo that FFmpeg cannot part into its pictures, libheif has the only word
+    # Only libheif can judge a photo that FFmpeg cannot part into its pictures.
+    with suppress(UnreadableMedia, av.FFmpegError, ValueError), open_container(path) as container:
+        FFMPEG_LOG.take()
+        streams = [s for s in container.streams.video if s.codec_context is not None]
+        for stream in streams:
+            stream.codec_context.thread_type = "NONE"
+        for packet in container.demux(streams):
+            try:
+                packet.decode()
+            except (av.FFmpegError, ValueError) as error:
+                messages.append(str(error))
     messages += [line.text for line in FFMPEG_LOG.take() if line.source == "hevc"]
     return list(dict.fromkeys(messages))
 

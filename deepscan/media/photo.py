@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from deepscan.errors import UnreadableMedia, UnsupportedMedia
 from deepscan.media.container import MAX_PIXELS
 from deepscan.media.frame_selector import Choice, Picker
-from deepscan.media.heif import AVIF, HEIF, open_heif, said_by_ffmpeg, still_format, unread_pictures
+from deepscan.media.heif import AVIF, HEIF, ffmpeg_messages, open_heif, still_format, unread_pictures
 from deepscan.media.info import Coverage, Frame, MediaInfo, SamplingPlan
 from deepscan.media.integrity.containers import Bytes, Note, trailing_data
 from deepscan.media.integrity.containers.jpeg import NO_END
@@ -171,7 +171,7 @@ def _check(path: Path, info: MediaInfo, coverage: Coverage) -> None:
     if NO_END in sentences and mended(path):
         sentences = [ALL_THERE]
     if info.container == HEIF.lower():
-        sentences += [f"FFmpeg reports damage: {line}" for line in said_by_ffmpeg(path)[:1]]
+        sentences += [f"FFmpeg reports damage: {line}" for line in ffmpeg_messages(path)[:1]]
     if info.container in (HEIF.lower(), AVIF.lower()):
         unread = unread_pictures(path, max(1, len(info.parts)))
         sentences += [f"{unread} more picture(s) in this file were not looked at"] if unread else []
