@@ -37,7 +37,7 @@ DEAD = "the process that runs the networks does not answer any more"
 
 @dataclass(frozen=True)
 class Address:
-    """Where the networks answer, and the key that opens the line."""
+    """Address of the process that runs the networks, and the key that authenticates a connection to it."""
 
     name: str
     key: bytes
@@ -68,7 +68,7 @@ class Reply(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """The first word of the process: its address, or why the networks do not load."""
+    """First message of the process: its address, or why the networks do not load."""
 
     name: str = ""
     error: str | None = None
@@ -85,7 +85,7 @@ def run(config: ScanConfig, batch: int | None, key: bytes, log: Path, ready: Con
         log: file for its stderr.
         ready: gets a ``Ready``.
     """
-    worker.stand_apart(log)
+    worker.isolate_process(log)
     try:
         weights = Weights(config.weights)
         loaded = load_placed(config, weights, place(config, weights), batch)
@@ -110,7 +110,7 @@ def answer_all(listener: Listener, batcher: Batcher) -> None:
 
 
 def _answer(line: Connection, batcher: Batcher) -> None:
-    """One worker's questions, until it hangs up or dies; what it still waits for is then thrown away."""
+    """Answer one worker until its connection ends; answers that it still waits for are then discarded."""
     offers = {
         name: Offer(network.outputs, network.batch, network.any_length)
         for name, network in batcher.networks.items()

@@ -1,7 +1,7 @@
 """What runs inside a worker process: one file at a time, the models loaded once.
 
-The process writes its stderr to a log file of its own. Native code that dies has its last words there (and
-the Python stack, by faulthandler); they are shown only on request.
+The process writes its stderr to a log file of its own. Native code that crashes writes its last lines there
+(and the Python stack, by faulthandler); they are shown only on request.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def start(setup: Setup) -> None:
     """Set the process up."""
     global _setup
     _setup = setup
-    stand_apart(setup.log)
+    isolate_process(setup.log)
 
 
-def stand_apart(log_path: Path) -> None:
+def isolate_process(log_path: Path) -> None:
     """What every process of a run needs: its signals, its log, and that it never outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides what comes of it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

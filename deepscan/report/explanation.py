@@ -162,7 +162,7 @@ def _too_narrow(track: TrackReport, run: RunReport) -> list[str]:
 
 
 def _little_to_see(track: TrackReport, run: RunReport) -> list[str]:
-    """That the detectors' words count for less; see ``ensemble.Calibration.at``."""
+    """That the detectors' scores count for less; see ``ensemble.Calibration.at``."""
     full_px = run.calibration.full_width_px
     sentences = []
     if 0 < track.face_width_px < full_px:
